@@ -1,0 +1,45 @@
+# Needs Python 3.11+, make and git; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo test test-all lint format clean
+
+help:
+	@echo "make demo      set up, then run on separable data and on digits"
+	@echo "make test      set up, then the test suite"
+	@echo "make test-all  the test suite with its slow tests"
+	@echo "make lint      format, lint, types, import directions"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'gibbsnet needs Python 3.11 or newer, got ' + sys.version)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[app,mnist,dev]"
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/gibbsnet run --data separable --activation sigmoid --gamma 3 --steps 3000 --controls --out runs/demo-separable --force
+	$(BIN)/gibbsnet run --data digits --out runs/demo-digits --force
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

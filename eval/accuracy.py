@@ -1,0 +1,121 @@
+"""Test error of a classifier, balanced by class, with an interval."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+from scipy.stats import t as student
+
+__all__ = ["Interval", "mean_interval", "mismatch_error", "mismatch_interval"]
+
+
+class Interval(NamedTuple):
+    """An estimate between the two ends of its confidence interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def mismatch_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+    """Mismatch error of section 5: the mean over the classes of P(prediction != class).
+
+    Equals 1 - ``sklearn.metrics.balanced_accuracy_score``. Between 0 and 1; the classes are
+    those of `y_true`.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like (n,)
+        Labels of any one type.
+
+    Raises
+    ------
+    ValueError
+        If the two are empty or of different shapes.
+
+    Examples
+    --------
+    >>> mismatch_error([0, 0, 0, 1], [0, 0, 1, 1])
+    0.16666666666666666
+    """
+    errors, _ = _class_errors(y_true, y_pred)
+    return float(errors.mean())
+
+
+def mismatch_interval(
+    y_true: ArrayLike, y_pred: ArrayLike, *, confidence: float = 0.95
+) -> Interval:
+    r"""Mismatch error with a confidence interval for its value in the population.
+
+    The error of class k is a binomial proportion with Wilson limits (l_k, u_k); their mean
+    over K classes gets the limits (Zou and Donner's recovery of variances, as Newcombe does
+    for a difference)
+
+    .. math:: \hat e - \tfrac1K \sqrt{\sum_k (\hat e_k - l_k)^2}, \qquad
+        \hat e + \tfrac1K \sqrt{\sum_k (u_k - \hat e_k)^2}.
+
+    Unlike a normal interval it has a width when no error was seen. It speaks of this one
+    classifier on fresh samples; the choice of the training set is not in it.
+
+    Parameters
+    ----------
+    y_true, y_pred : array-like (n,)
+    confidence : float, default 0.95
+
+    Returns
+    -------
+    Interval
+        estimate, low, high.
+
+    Examples
+    --------
+    >>> estimate, low, high = mismatch_interval([0] * 50 + [1] * 50, [0] * 100)
+    >>> estimate, round(low, 2), round(high, 2)
+    (0.5, 0.46, 0.54)
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
+    errors, counts = _class_errors(y_true, y_pred)
+    z2 = float(norm.ppf((1 + confidence) / 2)) ** 2
+    centre = (errors + z2 / (2 * counts)) / (1 + z2 / counts)
+    half = np.sqrt(z2 * (errors * (1 - errors) / counts + z2 / (4 * counts**2))) / (1 + z2 / counts)
+    estimate = float(errors.mean())
+    below = math.hypot(*(errors - (centre - half))) / len(errors)
+    above = math.hypot(*(centre + half - errors)) / len(errors)
+    return Interval(estimate, max(0.0, estimate - below), min(1.0, estimate + above))
+
+
+def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
+    """Mean of a few repetitions with Student's t interval; the ends are NaN for one value.
+
+    Examples
+    --------
+    >>> [round(v, 3) for v in mean_interval([1.0, 2.0, 3.0])]
+    [2.0, -0.484, 4.484]
+    """
+    v = np.asarray(values, dtype=np.float64)
+    mean = float(v.mean())
+    if len(v) < 2:
+        return Interval(mean, math.nan, math.nan)
+    half = float(student.ppf((1 + confidence) / 2, len(v) - 1) * v.std(ddof=1) / math.sqrt(len(v)))
+    return Interval(mean, mean - half, mean + half)
+
+
+def _class_errors(
+    y_true: ArrayLike, y_pred: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Share of wrong predictions in each class of y_true, and the size of the class."""
+    truth: NDArray[Any] = np.asarray(y_true)
+    predicted: NDArray[Any] = np.asarray(y_pred)
+    if truth.ndim != 1 or truth.shape != predicted.shape or not len(truth):
+        raise ValueError(
+            "y_true and y_pred must be 1-D, of one length >= 1, "
+            f"got shapes {truth.shape} and {predicted.shape}"
+        )
+    _, labels = np.unique(truth, return_inverse=True)
+    counts = np.bincount(labels).astype(np.float64)
+    return np.bincount(labels, weights=truth != predicted) / counts, counts

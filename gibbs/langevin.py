@@ -1,0 +1,375 @@
+"""Noisy mean-field Langevin dynamics of a cloud of neurons, with the linear layer fixed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gibbs.curvature import largest_curvature
+from gibbs.energy import data_loss, mean_square, neuron_gradient, pull
+from gibbs.network import neuron_blocks, outputs
+from gibbs.particles import Particles
+from gibbs.problem import Problem
+from gibbs.truncation import truncate
+
+__all__ = [
+    "LangevinResult",
+    "LangevinState",
+    "LangevinStatus",
+    "Observer",
+    "StepSize",
+    "run_langevin",
+]
+
+StepSize = float | Literal["auto"] | Callable[[int], float]
+"""A constant, "auto", or a schedule: a function of the step number 0, 1, ..."""
+
+ACTIVATION_BUDGET = 256 * 2**20
+"""Bytes of first-layer activations kept from the forward to the backward pass; beyond it they
+are computed again."""
+
+DIVERGENCE_FACTOR = 1e3
+"""A loss this many times above both its start and the loss of zero outputs has diverged."""
+
+
+class LangevinStatus(StrEnum):
+    """How a run ended; `.advice` says what to do about it."""
+
+    COMPLETED = "completed"
+    DIVERGED = "diverged"
+
+    @property
+    def advice(self) -> str:
+        """One sentence: what happened, what to try."""
+        if self is LangevinStatus.COMPLETED:
+            return "All steps were taken."
+        return (
+            "The loss grew without bound or became NaN: take a smaller step_size (or 'auto'); "
+            "the particles returned are the last ones whose loss was sound."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LangevinState:
+    """What an observer sees: the cloud before step `step`, evaluated on all samples.
+
+    Attributes
+    ----------
+    step : int
+    n_steps : int
+        How many steps the run was asked for.
+    problem : Problem
+    particles : Particles
+        The live buffers of the run: clone what is to be kept.
+    features : Tensor (n, p)
+    outputs : Tensor (n, q)
+    step_size : float
+        The size of the step to come.
+    """
+
+    step: int
+    n_steps: int
+    problem: Problem
+    particles: Particles
+    features: Tensor
+    outputs: Tensor
+    step_size: float
+
+
+Observer = Callable[[LangevinState], float]
+
+
+@dataclass(frozen=True, eq=False)
+class LangevinResult:
+    """The cloud that a run ended with, and its history.
+
+    Attributes
+    ----------
+    particles : Particles
+    w : Tensor (p, q)
+        The linear layer.
+    history : dict of str to 1-D Tensor
+        "step", "loss" (L_n), "regularized_loss" (Eq. 4 without W's term), "gradient_norm"
+        (root mean square over the neurons of |grad V|), "step_size" and one entry an
+        observer; float64, one value every `every` steps and at the end.
+    status : LangevinStatus
+    n_steps : int
+        Steps that led to `particles`.
+    """
+
+    particles: Particles
+    w: Tensor
+    history: dict[str, Tensor]
+    status: LangevinStatus
+    n_steps: int
+
+
+def run_langevin(
+    problem: Problem,
+    particles: Particles,
+    *,
+    n_steps: int,
+    step_size: StepSize = "auto",
+    batch_size: int | None = None,
+    generator: torch.Generator,
+    observers: Mapping[str, Observer] | None = None,
+    every: int = 10,
+) -> LangevinResult:
+    r"""Run the noisy mean-field dynamics of stage one (Eq. 20 with W fixed).
+
+    The update of each neuron is
+
+    .. math:: \theta_j \leftarrow \theta_j - \eta\, \nabla V(\theta_j)
+        + \sqrt{2 \eta / \beta}\; \xi_j, \qquad \xi_j \sim N(0, I),
+
+    where grad V is N times the gradient of the N-neuron regularised loss: the step size eta
+    belongs to one neuron and does not depend on N. Its law approaches the Gibbs minimizer
+    (Eq. 27) for small eta and large N; with no data its stationary variance is
+    1/(beta lambda_rho (1 - eta lambda_rho/2)). At beta = inf it is plain (stochastic)
+    gradient descent.
+
+    Parameters
+    ----------
+    problem : Problem
+    particles : Particles
+        The start; it is left as it is.
+    n_steps : int
+        >= 0.
+    step_size : float, "auto" or callable, default "auto"
+        eta > 0, a schedule (step number -> eta), or "auto": 3/2 over the largest curvature
+        of the loss along the flow (:func:`gibbs.curvature.largest_curvature`, on at most 2,048
+        samples; descent along that direction is stable up to 2 over it), measured again at
+        steps 0, 1, 2, 4, ..., 128 and then every 128.
+    batch_size : int, optional
+        Samples a step, without replacement within an epoch. None means all.
+    generator : torch.Generator
+        Decides noise and batches; on the device of the problem.
+    observers : mapping of str to callable, optional
+        Functions of the :class:`LangevinState`, called every `every` steps and at the end;
+        what they return is kept in the history under their name.
+    every : int, default 10
+        Stride of the history.
+
+    Returns
+    -------
+    LangevinResult
+        Always finite; `status` tells whether the run diverged.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range or does not fit the problem.
+
+    Examples
+    --------
+    >>> from gibbs import Problem, sample_normal
+    >>> problem = Problem(torch.eye(2), torch.eye(2), torch.eye(2), beta=1e3)
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> start = sample_normal(problem, 100, generator=generator)
+    >>> result = run_langevin(problem, start, n_steps=50, generator=generator)
+    >>> result.status.value, len(result.history["loss"])
+    ('completed', 6)
+    """
+    names = dict(observers or {})
+    _check_arguments(problem, particles, n_steps, step_size, batch_size, generator, names, every)
+    particles = particles.clone()
+    everything = _Pass(problem, particles, problem.n_samples)
+    minibatch = None if batch_size is None else _Pass(problem, particles, batch_size)
+    sizes = _StepSizes(problem, step_size)
+    batches = _batches(problem, batch_size, generator)
+    history: dict[str, list[float]] = {name: [] for name in (*_RECORDED, *names)}
+    sound, last, status = particles, 0, LangevinStatus.COMPLETED
+    for step in range(n_steps + 1):
+        eta = sizes.at(step, particles)
+        if minibatch is None or step % every == 0 or step == n_steps:
+            everything.forward(problem.x, problem.y)
+        if step % every == 0 or step == n_steps:
+            state = LangevinState(
+                step, n_steps, problem, particles, everything.features, everything.outputs, eta
+            )
+            row = _measure(state, everything.gradient_norm(), history)
+            if row is None:
+                status = LangevinStatus.DIVERGED
+                break
+            sound, last = particles.clone(), step
+            row |= {name: float(observer(state)) for name, observer in names.items()}
+            for name, value in row.items():
+                history[name].append(value)
+        if step < n_steps:
+            if minibatch is not None:
+                minibatch.forward(*next(batches))
+            (minibatch or everything).descend(eta, generator)
+    tensors = {name: torch.tensor(values, dtype=torch.float64) for name, values in history.items()}
+    return LangevinResult(sound, problem.w, tensors, status, last)
+
+
+_RECORDED = ("step", "loss", "regularized_loss", "gradient_norm", "step_size")
+
+
+def _measure(
+    state: LangevinState, gradient_norm: float, history: Mapping[str, list[float]]
+) -> dict[str, float] | None:
+    """The standard row of the history, or None where the run has diverged."""
+    loss = float(data_loss(state.outputs, state.problem.y))
+    regularized = loss + state.problem.decay / 2 * float(mean_square(state.particles))
+    if not math.isfinite(loss + regularized + gradient_norm):
+        return None
+    if history["loss"]:
+        zero = float(data_loss(torch.zeros_like(state.problem.y), state.problem.y))
+        if loss > DIVERGENCE_FACTOR * max(history["loss"][0], zero):
+            return None
+    row = (float(state.step), loss, regularized, gradient_norm, state.step_size)
+    return dict(zip(_RECORDED, row, strict=True))
+
+
+class _Pass:
+    """Forward and backward pass over some samples, tile by tile of neurons, in kept buffers."""
+
+    def __init__(self, problem: Problem, particles: Particles, n_rows: int) -> None:
+        self.problem = problem
+        self.particles = particles
+        self.blocks = neuron_blocks(len(particles))
+        wanted = len(particles) * n_rows * problem.x.element_size()
+        self.keeps = wanted <= ACTIVATION_BUDGET
+        rows = len(particles) if self.keeps else self.blocks[0].stop
+        self.values = problem.x.new_empty(rows, n_rows)
+        tile = self.blocks[0].stop
+        self.work = problem.x.new_empty(2, tile, n_rows)
+        self.noise = problem.x.new_empty(tile * max(problem.n_features, problem.n_inputs))
+
+    def forward(self, x: Tensor, y: Tensor) -> None:
+        """Compute features (n, p), outputs (n, q) and the forces on the outgoing weights."""
+        problem = self.problem
+        self.x = x
+        self.features = x.new_zeros(len(x), problem.n_features)
+        for block in self.blocks:
+            reach = truncate(self.particles.a[block], problem.truncation)
+            self.features.addmm_(self._activate(block).T, reach)
+        self.features.div_(len(self.particles))
+        self.outputs = outputs(self.features, problem.w, problem.gamma)
+        self.forces = pull(self.outputs - y, problem.w, problem.gamma)
+
+    def _activate(self, block: slice) -> Tensor:
+        """sigma(u . x) of a tile (m, n)."""
+        out = self.values[block] if self.keeps else self.values[: block.stop - block.start]
+        torch.mm(self.particles.u[block], self.x.T, out=out)
+        return self.problem.sigma.value_(out)
+
+    def _gradients(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        for block in self.blocks:
+            values = self.values[block] if self.keeps else self._activate(block)
+            a, u = self.particles.a[block], self.particles.u[block]
+            work = (self.work[0, : len(a)], self.work[1, : len(a)])
+            yield block, *neuron_gradient(self.problem, a, u, values, self.x, self.forces, work)
+
+    def gradient_norm(self) -> float:
+        """Root mean square over the neurons of |grad V|."""
+        total = sum(float(a.square().sum() + u.square().sum()) for _, a, u in self._gradients())
+        return math.sqrt(total / len(self.particles))
+
+    def descend(self, eta: float, generator: torch.Generator) -> None:
+        """Take one step, in place. The noise comes tile by tile, of a fixed tile size."""
+        scale = math.sqrt(2 * eta * self.problem.temperature)
+        for block, grad_a, grad_u in self._gradients():
+            for theta, gradient in (
+                (self.particles.a[block], grad_a),
+                (self.particles.u[block], grad_u),
+            ):
+                theta.sub_(gradient, alpha=eta)
+                if scale > 0:
+                    noise = self.noise[: theta.numel()].normal_(generator=generator)
+                    theta.add_(noise.view_as(theta), alpha=scale)
+
+
+class _StepSizes:
+    """The step size of every step: constant, scheduled, or from the curvature."""
+
+    MAX_ROWS = 2048
+    INTERVAL = 128
+    REACH = 1.5
+
+    def __init__(self, problem: Problem, step_size: StepSize) -> None:
+        self.problem = problem
+        self.step_size = step_size
+        stride = -(-problem.n_samples // self.MAX_ROWS)
+        self.x = problem.x[::stride]
+        self.direction = problem.y[::stride]
+        self.current = math.nan
+
+    def at(self, step: int, particles: Particles) -> float:
+        """Return eta for this step."""
+        if callable(self.step_size):
+            return _positive_step(self.step_size(step), f"step_size at step {step}")
+        if self.step_size != "auto":
+            return float(self.step_size)
+        if step % self.INTERVAL == 0 or (step < self.INTERVAL and step & (step - 1) == 0):
+            self._measure(particles, first=step == 0)
+        return self.current
+
+    def _measure(self, particles: Particles, first: bool) -> None:
+        curvature, direction = largest_curvature(
+            self.problem, particles, self.x, self.direction, 20 if first else 3
+        )
+        if 0 < curvature < math.inf:
+            self.current, self.direction = self.REACH / curvature, direction
+
+
+def _batches(
+    problem: Problem, batch_size: int | None, generator: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless batches, shuffled anew each epoch; a last batch that is too short is skipped."""
+    while batch_size is not None:
+        order = torch.randperm(problem.n_samples, generator=generator, device=problem.device)
+        for start in range(0, problem.n_samples - batch_size + 1, batch_size):
+            rows = order[start : start + batch_size]
+            yield problem.x[rows], problem.y[rows]
+
+
+def _positive_step(value: object, name: str) -> float:
+    if not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+    return float(value)
+
+
+def _check_arguments(
+    problem: Problem,
+    particles: Particles,
+    n_steps: int,
+    step_size: StepSize,
+    batch_size: int | None,
+    generator: torch.Generator,
+    observers: Mapping[str, Observer],
+    every: int,
+) -> None:
+    widths = (particles.a.shape[1], particles.u.shape[1])
+    if widths != (problem.n_features, problem.n_inputs):
+        raise ValueError(
+            "particles must have the problem's widths (p, d) = "
+            f"({problem.n_features}, {problem.n_inputs}), got {widths}"
+        )
+    if (particles.a.dtype, particles.a.device) != (problem.dtype, problem.device):
+        raise ValueError(
+            f"particles must be {problem.dtype} on {problem.device} like the problem, "
+            f"got {particles.a.dtype} on {particles.a.device}"
+        )
+    if generator.device.type != problem.device.type:
+        raise ValueError(f"generator must be on {problem.device}, got {generator.device}")
+    if n_steps < 0:
+        raise ValueError(f"n_steps must be >= 0, got {n_steps}")
+    if every < 1:
+        raise ValueError(f"every must be >= 1, got {every}")
+    if batch_size is not None and not 1 <= batch_size <= problem.n_samples:
+        raise ValueError(
+            f"batch_size must be between 1 and n = {problem.n_samples}, got {batch_size}"
+        )
+    if step_size != "auto" and not callable(step_size):
+        _positive_step(step_size, "step_size")
+    taken = sorted(set(observers) & set(_RECORDED))
+    if taken:
+        raise ValueError(f"observers must not be called {taken[0]!r}: the history has that entry")

@@ -1,0 +1,17 @@
+"""Training: stage one (neurons), stage two (linear layer), both, and the classifier."""
+
+from stages.classifier import TwoStageClassifier
+from stages.linear import fit_linear
+from stages.mean_field import orthonormal_layer, train_mean_field
+from stages.progress import progress
+from stages.two_stage import TwoStageResult, train_two_stage
+
+__all__ = [
+    "TwoStageClassifier",
+    "TwoStageResult",
+    "fit_linear",
+    "orthonormal_layer",
+    "progress",
+    "train_mean_field",
+    "train_two_stage",
+]

@@ -1,0 +1,361 @@
+"""The two-stage network as a scikit-learn classifier and transformer."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from gibbs import LangevinStatus, Problem, features, get_activation
+from gibbs.langevin import Observer, StepSize
+from stages.mean_field import orthonormal_layer
+from stages.progress import progress
+from stages.two_stage import train_two_stage
+
+__all__ = ["TwoStageClassifier"]
+
+_DTYPES = [np.float64, np.float32]
+
+PREDICTION_BUDGET = 64 * 2**20
+"""Bytes of first-layer activations that one block of samples may take in a prediction."""
+
+
+class TwoStageClassifier(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator
+):
+    r"""Three-layer mean-field network, trained in two stages (Algorithm 1 of the paper).
+
+    Outputs f(x) = gamma W^T h(x), features h(x) = (1/N) sum_j a_j sigma(u_j . x). Stage one
+    trains the neurons (a_j, u_j) by noisy mean-field dynamics with W fixed at an orthonormal
+    W_0; stage two fits W on the features by ridge regression. The class with the largest
+    output wins. The loss is the squared error to one-hot targets.
+
+    Before that, every sample is mapped into the unit ball: shifted by the training mean (if
+    `center`), divided by the largest norm in the training set, and given a constant
+    coordinate `intercept`, x -> (x, intercept) / sqrt(1 + intercept^2).
+
+    Parameters
+    ----------
+    solver : {"langevin"}, default "langevin"
+        Stage one.
+    stage_two : {"linear"}, default "linear"
+        Stage two: "linear" is the exact ridge solution.
+    n_hidden_features : int or "auto", default "auto"
+        p, the number of features; at least the number of classes q. "auto" is max(16, 2q).
+    n_neurons : int, default 1000
+        N.
+    beta : float, default 1e4
+        Inverse temperature; inf means no noise, and then `lambda_rho` must be given.
+    gamma : float, default 3
+        Output scale.
+    lambda_rho, lambda_w : float, optional
+        L2 weights of the neurons and of W; None means 1/beta (for `lambda_w` at beta = inf:
+        `lambda_rho`).
+    activation : {"sigmoid", "tanh", "erf", "softplus", "relu"}, default "tanh"
+    truncation : float, optional
+        Radius of the smooth truncation of a; None means no truncation.
+    max_iter : int, default 1000
+        Steps of stage one; 0 leaves the neurons random (a random-features classifier).
+    step_size : float, "auto" or callable, default "auto"
+        See :func:`gibbs.run_langevin`.
+    batch_size : int, optional
+        Samples a step; None means all.
+    center : bool, default True
+        Whether to subtract the training mean from every sample.
+    intercept : float, default 0.5
+        The constant coordinate; 0 for none. An odd activation (tanh, erf) without one can
+        only represent functions that are odd about the origin.
+    dtype : {"float32", "float64"}, default "float32"
+        Precision of the training. Predictions are computed in float64.
+    random_state : int, numpy.random.RandomState or None, default None
+        Decides W_0, the start of the neurons, noise and batches. None means fresh entropy.
+    verbose : bool, default False
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    classes_ : ndarray (q,)
+    n_features_in_ : int
+        d.
+    feature_names_in_ : ndarray (d,)
+        Where X came with column names.
+    particles_ : gibbs.Particles
+        The trained neurons, float64; `u` includes the weight of the constant coordinate.
+    coef_, initial_coef_ : ndarray (q, p)
+        The linear layer W^T after stage two, and W_0^T before it.
+    n_iter_ : int
+        Steps of stage one.
+    history_ : dict of str to ndarray
+        History of stage one, see :class:`gibbs.LangevinResult`.
+    stage_two_history_ : dict of str to ndarray
+        Before and after stage two, see :class:`stages.TwoStageResult`.
+    certificate_ : None
+        The Langevin solver has none.
+    mean_ : ndarray (d,)
+        The shift of the samples; zeros without `center`.
+    scale_ : float
+        The largest norm, by which shifted samples are divided.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from stages import TwoStageClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = TwoStageClassifier(n_neurons=200, max_iter=300, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.95)
+    True
+    >>> model.transform(X).shape
+    (150, 16)
+    """
+
+    def __init__(
+        self,
+        *,
+        solver: Literal["langevin"] = "langevin",
+        stage_two: Literal["linear"] = "linear",
+        n_hidden_features: int | Literal["auto"] = "auto",
+        n_neurons: int = 1000,
+        beta: float = 1e4,
+        gamma: float = 3.0,
+        lambda_rho: float | None = None,
+        lambda_w: float | None = None,
+        activation: str = "tanh",
+        truncation: float | None = None,
+        max_iter: int = 1000,
+        step_size: StepSize = "auto",
+        batch_size: int | None = None,
+        center: bool = True,
+        intercept: float = 0.5,
+        dtype: Literal["float32", "float64"] = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.solver = solver
+        self.stage_two = stage_two
+        self.n_hidden_features = n_hidden_features
+        self.n_neurons = n_neurons
+        self.beta = beta
+        self.gamma = gamma
+        self.lambda_rho = lambda_rho
+        self.lambda_w = lambda_w
+        self.activation = activation
+        self.truncation = truncation
+        self.max_iter = max_iter
+        self.step_size = step_size
+        self.batch_size = batch_size
+        self.center = center
+        self.intercept = intercept
+        self.dtype = dtype
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, *, observers: dict[str, Observer] | None = None
+    ) -> TwoStageClassifier:
+        """Train both stages.
+
+        Parameters
+        ----------
+        X : array-like (n, d)
+        y : array-like (n,)
+            Class labels of any type.
+        observers : dict of str to callable, optional
+            Passed to :func:`stages.train_two_stage`; their values are in the histories.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            If X or y is not usable, a parameter is out of range, or the run diverged.
+        """
+        samples, targets = validate_data(self, X, y, dtype=_DTYPES)
+        check_classification_targets(targets)
+        classes, labels = np.unique(targets, return_inverse=True)
+        if len(classes) < 2:
+            raise ValueError(
+                f"y must hold at least 2 classes, got the one class {classes.tolist()[0]!r}"
+            )
+        self._check_parameters(len(classes))
+        mean, scale = _unit_ball(samples, self.center)
+        generator = torch.Generator().manual_seed(_seed(self.random_state))
+        p = self._n_hidden_features(len(classes))
+        w = orthonormal_layer(p, len(classes), generator=generator, dtype=self._dtype)
+        problem = self._problem(_map_inputs(samples, mean, scale, self.intercept), labels, w)
+        with progress(self.max_iter, "stage one", disable=not self.verbose) as seconds:
+            result = train_two_stage(
+                problem,
+                n_neurons=self.n_neurons,
+                n_steps=self.max_iter,
+                step_size=self.step_size,
+                batch_size=self.batch_size,
+                lambda_w=self.lambda_w,
+                generator=generator,
+                observers={"seconds": seconds, **(observers or {})},
+            )
+        if result.status is LangevinStatus.DIVERGED:
+            raise ValueError(
+                f"step_size={self.step_size!r} diverged after step {result.stage_one.n_steps}: "
+                "take a smaller one, or 'auto'"
+            )
+        self.classes_ = classes
+        self.mean_ = mean
+        self.scale_ = scale
+        self.particles_ = result.particles.to(torch.float64)
+        self.initial_coef_ = w.double().T.contiguous().numpy()
+        self.coef_ = result.w.double().T.contiguous().numpy()
+        self.n_iter_ = result.stage_one.n_steps
+        self.history_ = {name: v.numpy() for name, v in result.stage_one.history.items()}
+        self.stage_two_history_ = {name: v.numpy() for name, v in result.stage_two_history.items()}
+        self.certificate_ = None
+        # Predictions belong to what was trained, whatever set_params says later.
+        self._trained = (problem.sigma, problem.truncation, problem.gamma, self.intercept)
+        return self
+
+    def problem(self, X: ArrayLike, y: ArrayLike) -> Problem:
+        """Stage one as a :class:`gibbs.Problem`: these samples, mapped into the ball, and W_0.
+
+        With the training data it is the very problem that `fit` handed to stage one.
+
+        Parameters
+        ----------
+        X : array-like (n, d)
+        y : array-like (n,)
+            Labels among `classes_`.
+        """
+        check_is_fitted(self)
+        samples, targets = validate_data(self, X, y, dtype=_DTYPES, reset=False)
+        unknown = np.setdiff1d(targets, self.classes_)
+        if len(unknown):
+            raise ValueError(f"y must hold labels of the training set, got {unknown.tolist()[0]!r}")
+        labels = np.searchsorted(self.classes_, targets)
+        w = torch.tensor(self.initial_coef_.T, dtype=self._dtype).contiguous()
+        x = _map_inputs(samples, self.mean_, self.scale_, self._trained[3])
+        return self._problem(x, labels, w)
+
+    def transform(self, X: ArrayLike) -> NDArray[Any]:
+        """Features h(x): the array (n, p) that the linear layer sees."""
+        check_is_fitted(self)
+        samples = validate_data(self, X, dtype=_DTYPES, reset=False)
+        return self._features(samples).astype(samples.dtype, copy=False)
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Outputs f(x) (n, q); for two classes their difference, second minus first, (n,)."""
+        scores = self._outputs(X)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """Class of the largest output, (n,)."""
+        # Scores come first: they say that the estimator is not fitted where it is not.
+        scores = self._outputs(X)
+        predicted: NDArray[Any] = self.classes_[scores.argmax(axis=1)]
+        return predicted
+
+    def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
+        check_is_fitted(self)
+        samples = validate_data(self, X, dtype=_DTYPES, reset=False)
+        gamma = self._trained[2]
+        outputs: NDArray[np.float64] = gamma * self._features(samples) @ self.coef_.T
+        return outputs
+
+    def _features(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        sigma, truncation, _, intercept = self._trained
+        x = torch.tensor(_map_inputs(X, self.mean_, self.scale_, intercept))
+        rows = max(1, PREDICTION_BUDGET // (8 * 512))
+        blocks = [
+            features(x[k : k + rows], self.particles_, sigma, truncation)
+            for k in range(0, len(x), rows)
+        ]
+        return torch.cat(blocks).numpy()
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.coef_.shape[1])
+
+    def _problem(self, x: NDArray[np.float64], labels: NDArray[Any], w: Tensor) -> Problem:
+        return Problem(
+            torch.tensor(x, dtype=w.dtype),
+            torch.nn.functional.one_hot(torch.tensor(labels), w.shape[1]).to(w.dtype),
+            w,
+            beta=self.beta,
+            gamma=self.gamma,
+            lambda_rho=self.lambda_rho,
+            activation=self.activation,
+            truncation=self.truncation,
+        )
+
+    def _n_hidden_features(self, q: int) -> int:
+        return max(16, 2 * q) if self.n_hidden_features == "auto" else self.n_hidden_features
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.float32 if self.dtype == "float32" else torch.float64
+
+    def _check_parameters(self, q: int) -> None:
+        """Check what stands in no Problem, before any work."""
+        _check_choice("solver", self.solver, ("langevin",))
+        _check_choice("stage_two", self.stage_two, ("linear",))
+        _check_choice("dtype", self.dtype, ("float32", "float64"))
+        get_activation(self.activation)
+        _check_integer("n_neurons", self.n_neurons, 1)
+        _check_integer("max_iter", self.max_iter, 0)
+        if self.n_hidden_features != "auto":
+            _check_integer("n_hidden_features", self.n_hidden_features, q, " (the classes)")
+        if not 0 <= self.intercept < math.inf:
+            raise ValueError(f"intercept must be >= 0 and finite, got {self.intercept}")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _check_integer(name: str, value: object, low: int, what: str = "") -> None:
+    if not isinstance(value, Integral) or int(value) < low:
+        raise ValueError(f"{name} must be an integer >= {low}{what}, got {value!r}")
+
+
+def _seed(random_state: int | np.random.RandomState | None) -> int:
+    """A seed for torch; None asks the operating system, not NumPy's global state."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31))
+    if not isinstance(random_state, Integral) or int(random_state) < 0:
+        raise ValueError(
+            f"random_state must be an int >= 0, a RandomState or None, got {random_state!r}"
+        )
+    return int(random_state)
+
+
+def _unit_ball(X: NDArray[Any], center: bool) -> tuple[NDArray[np.float64], float]:
+    """The shift and the largest norm that map the training samples into the unit ball."""
+    mean = X.mean(axis=0, dtype=np.float64) if center else np.zeros(X.shape[1])
+    scale = float(np.linalg.norm(X - mean, axis=1).max())
+    if not scale > 0:
+        raise ValueError("X must not be constant, got the same sample in every row")
+    return mean, scale
+
+
+def _map_inputs(
+    X: NDArray[Any], mean: NDArray[np.float64], scale: float, intercept: float
+) -> NDArray[np.float64]:
+    x = (X - mean) / scale
+    if intercept:
+        x = np.column_stack([x, np.full(len(x), intercept)]) / math.hypot(1, intercept)
+    return np.asarray(x, dtype=np.float64)

@@ -1,0 +1,35 @@
+"""Small problems that the tests share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from gibbs import Problem
+
+
+def small_problem(
+    n: int = 6,
+    d: int = 2,
+    p: int = 3,
+    q: int = 2,
+    *,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+    **settings: Any,
+) -> Problem:
+    """Random inputs in the unit ball, one-hot targets by the first coordinate, W^T W = I."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, d, generator=generator, dtype=torch.float64)
+    x /= x.norm(dim=1).max()
+    ranks = x[:, 0].argsort().argsort()
+    y = torch.nn.functional.one_hot(ranks * q // n, q)
+    w = torch.linalg.qr(torch.randn(p, q, generator=generator, dtype=torch.float64))[0]
+    settings = {"beta": 50.0, "lambda_rho": 0.05, "gamma": 2.0} | settings
+    return Problem(x.to(dtype), y.to(dtype), w.to(dtype).contiguous(), **settings)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    """A fresh generator on the CPU."""
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,97 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from problems import seeded, small_problem
+from sklearn.linear_model import Ridge
+
+from gibbs import LangevinStatus, features, regularized_loss, sample_normal
+from stages import fit_linear, orthonormal_layer, train_mean_field, train_two_stage
+
+
+@pytest.mark.parametrize(("gamma", "lambda_w"), [(1.0, 1e-4), (3.0, 0.2)])
+def test_linear_stage_is_sklearn_ridge_without_intercept(gamma, lambda_w):
+    h = torch.randn(50, 7, dtype=torch.float64, generator=seeded())
+    y = torch.randn(50, 3, dtype=torch.float64, generator=seeded(1))
+    ours = fit_linear(h, y, gamma=gamma, lambda_w=lambda_w)
+    ridge = Ridge(alpha=50 * lambda_w, fit_intercept=False, tol=1e-14).fit(gamma * h, y)
+    np.testing.assert_allclose(ours.T.numpy(), ridge.coef_, atol=1e-8, rtol=0)
+
+
+def test_linear_stage_is_stationary_for_the_regularized_loss():
+    problem = small_problem()
+    cloud = sample_normal(problem, 40, generator=seeded())
+    h = features(problem.x, cloud, problem.sigma)
+    w = fit_linear(h, problem.y, gamma=problem.gamma, lambda_w=0.3)
+    best = float(regularized_loss(dataclasses.replace(problem, w=w), cloud, 0.3))
+    for seed in range(5):
+        nudge = 1e-3 * torch.randn(w.shape, dtype=w.dtype, generator=seeded(seed))
+        nearby = dataclasses.replace(problem, w=w + nudge)
+        assert float(regularized_loss(nearby, cloud, 0.3)) > best
+
+
+def test_linear_stage_refuses_bad_input():
+    with pytest.raises(ValueError, match="lambda_w must be > 0, got 0"):
+        fit_linear(torch.eye(2), torch.eye(2), gamma=1.0, lambda_w=0)
+    with pytest.raises(ValueError, match="same number of rows, got 2 and 3"):
+        fit_linear(torch.eye(2), torch.eye(3), gamma=1.0, lambda_w=1)
+
+
+def test_orthonormal_layer():
+    w = orthonormal_layer(6, 4, generator=seeded(), dtype=torch.float64)
+    torch.testing.assert_close(w.T @ w, torch.eye(4, dtype=torch.float64), atol=1e-14, rtol=0)
+    with pytest.raises(ValueError, match=r"at least n_outputs.*p = 2, q = 3"):
+        orthonormal_layer(2, 3, generator=seeded())
+    # Uniform on the frames: E[w_11^2] = 1/p; 5 standard errors of 2,000 draws.
+    draws = torch.stack([orthonormal_layer(3, 2, generator=seeded(s)) for s in range(2000)])
+    assert float(draws[:, 0, 0].square().mean()) == pytest.approx(1 / 3, abs=0.034)
+    assert abs(float(draws[:, 0, 0].mean())) < 0.065
+
+
+def test_mean_field_stage_starts_from_the_normal_law_or_from_what_is_given():
+    problem = small_problem()
+    fresh = train_mean_field(problem, n_neurons=30, n_steps=0, generator=seeded(3))
+    expected = sample_normal(problem, 30, generator=seeded(3))
+    assert torch.equal(fresh.particles.a, expected.a)
+    given = sample_normal(problem, 12, generator=seeded(4))
+    kept = train_mean_field(problem, n_neurons=30, n_steps=0, start=given, generator=seeded())
+    assert torch.equal(kept.particles.u, given.u)
+
+
+def test_both_histories_are_kept_and_observed():
+    problem = small_problem(beta=1e3)
+    result = train_two_stage(
+        problem,
+        n_neurons=60,
+        n_steps=40,
+        generator=seeded(),
+        observers={"norm": lambda state: float(state.features.norm())},
+    )
+    assert result.status is LangevinStatus.COMPLETED
+    one, two = result.stage_one.history, result.stage_two_history
+    assert one["step"].tolist() == [0, 10, 20, 30, 40]
+    assert two["step"].tolist() == [0, 1]
+    assert float(two["loss"][0]) == pytest.approx(float(one["loss"][-1]))
+    assert float(two["norm"][0]) == pytest.approx(float(one["norm"][-1]))
+    assert float(two["regularized_loss"][1]) < float(two["regularized_loss"][0])
+    assert float(two["gradient_norm"][1]) < 1e-12 < float(two["gradient_norm"][0])
+    assert result.problem.w is problem.w
+    at_end = dataclasses.replace(problem, w=result.w)
+    expected = regularized_loss(at_end, result.particles, 1 / problem.beta)
+    assert float(two["regularized_loss"][1]) == pytest.approx(float(expected))
+
+
+def test_default_ridge_weight_at_zero_temperature_is_that_of_the_neurons():
+    problem = small_problem(beta=math.inf, lambda_rho=0.02)
+    result = train_two_stage(problem, n_neurons=20, n_steps=2, generator=seeded())
+    h = features(problem.x, result.particles, problem.sigma)
+    w = fit_linear(h, problem.y, gamma=problem.gamma, lambda_w=0.02)
+    torch.testing.assert_close(result.w, w)
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0, math.inf])
+def test_bad_ridge_weight_is_refused_before_training(value):
+    with pytest.raises(ValueError, match="lambda_w must be > 0 and finite"):
+        train_two_stage(small_problem(), n_steps=10**9, lambda_w=value, generator=seeded())

@@ -1,0 +1,96 @@
+"""The installed packages: what the wheel holds, and what the base install can import."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CONTRACT = {
+    "gibbs": "Problem Particles LangevinResult sample_prior sample_normal run_langevin",
+    "stages": "TwoStageClassifier train_two_stage",
+    "eval": "SeparableDistribution make_linearly_separable mismatch_error mismatch_interval "
+    "nc1 balancedness",
+}
+IMPORTS = "; ".join(
+    f"from {package} import {', '.join(names.split())}" for package, names in CONTRACT.items()
+)
+EXTRAS = ["click", "pandas", "pyarrow", "matplotlib", "jinja2", "mlxtend", "hypothesis", "pytest"]
+
+
+def run_python(code, *, python=sys.executable, cwd=None):
+    environment = os.environ | {"PYTHONSAFEPATH": "1"}
+    return subprocess.run(
+        [python, "-c", code], capture_output=True, text=True, cwd=cwd, env=environment, check=False
+    )
+
+
+def test_packages_import_without_any_extra():
+    block = (
+        "import sys\n"
+        f"for name in {EXTRAS}: sys.modules[name] = None\n"
+        f"{IMPORTS}\n"
+        "from eval import load_dataset\n"
+        "try: load_dataset(__import__('sys').argv[0] or 'x')\n"
+        "except FileNotFoundError: pass\n"
+    )
+    result = run_python(block)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_missing_extra_is_named_with_its_pip_line(tmp_path):
+    (tmp_path / "data.csv").write_text("a,b\n1,x\n2,y\n")
+    code = (
+        "import sys; sys.modules['pandas'] = None\n"
+        "from eval import load_dataset\n"
+        "load_dataset('data.csv')"
+    )
+    result = run_python(code, cwd=tmp_path)
+    assert "needs pandas: pip install 'gibbsnet[app]'" in result.stderr
+
+
+def test_extras_are_declared_as_extras():
+    base = [r for r in requires("gibbsnet") if "extra ==" not in r]
+    names = sorted(r.split(">")[0].split("<")[0].strip() for r in base)
+    assert names == ["numpy", "pot", "scikit-learn", "scipy", "torch", "tqdm"]
+
+
+def test_gibbs_imports_torch_and_the_standard_library_alone():
+    code = (
+        "import sys, torch; before = set(sys.modules); import gibbs\n"
+        "new = {m.partition('.')[0] for m in set(sys.modules) - before}\n"
+        "print(*sorted(new - set(sys.stdlib_module_names) - {'gibbs', 'torch'}))"
+    )
+    result = run_python(code)
+    assert result.stdout.strip() == "", result.stdout
+
+
+@pytest.mark.slow
+def test_wheel_holds_three_packages_and_works_in_a_fresh_environment(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    wheels = tmp_path / "wheels"
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", wheels, ROOT], check=True
+    )
+    (wheel,) = wheels.iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.partition("/")[0] for name in archive.namelist()}
+    assert {t for t in tops if not t.endswith(".dist-info")} == {"gibbs", "stages", "eval"}
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run(
+        [python, *pip[1:], "install", "-c", ROOT / "constraints.txt", wheel],
+        check=True,
+    )
+    result = run_python(f"{IMPORTS}; import pandas", python=python, cwd=tmp_path)
+    assert "No module named 'pandas'" in result.stderr
+    assert run_python(IMPORTS, python=python, cwd=tmp_path).returncode == 0
+    missing = subprocess.run(
+        [tmp_path / "venv" / "bin" / "gibbsnet"], capture_output=True, text=True, check=False
+    )
+    assert missing.returncode == 2
+    assert "pip install 'gibbsnet[app]'" in missing.stderr
