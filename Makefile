@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/gibbsnet run --data separable --activation sigmoid --gamma 3 --steps 3000 --controls --out runs/demo-separable --force
+	$(BIN)/gibbsnet run --data separable --activation sigmoid --gamma 3 --steps 5000 --controls --out runs/demo-separable --force
 	$(BIN)/gibbsnet run --data digits --out runs/demo-digits --force
 
 test: $(STAMP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,7 +130,7 @@ def run(
         folder = out or _free_folder(data)
         with runs.staged_folder(folder, force=force) as scratch:
             say = None if quiet else lambda text: click.echo(text, err=True)
-            outcome = runs.execute(config, progress=not quiet, say=say)
+            outcome = runs.execute(config, progress=not quiet and sys.stderr.isatty(), say=say)
             runs.write(outcome, scratch)
     click.echo(_report(outcome, time.perf_counter() - start))
     click.echo(f"written to {folder}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import platform
 import shutil
@@ -238,14 +239,23 @@ def summarize(values: list[float | None]) -> Interval | None:
     return mean_interval(numbers) if numbers else None
 
 
-def test_interval(scores: list[Score]) -> Interval | None:
-    """Test error: over test samples for one repetition, over repetitions for several."""
-    if len(scores) > 1:
-        return summarize([score.test_error for score in scores])
-    only = scores[0]
-    if only.test_error is None or only.interval is None:
+def error_interval(scores: list[Score]) -> Interval | None:
+    """Test error with its 95 % interval; None for a method without one.
+
+    One repetition: the binomial interval of its test samples. Several: Student's interval of
+    their mean, but never narrower than R of those binomial intervals allow their mean to be:
+    five runs without an error do not prove that the error is 0.
+    """
+    runs = [(s.test_error, *s.interval) for s in scores if s.interval and s.test_error is not None]
+    if not runs:
         return None
-    return Interval(only.test_error, *only.interval)
+    estimate, low, high = (float(v) for v in np.mean(runs, axis=0))
+    if len(runs) == 1:
+        return Interval(estimate, low, high)
+    _, t_low, t_high = mean_interval([run[0] for run in runs])
+    shrink = math.sqrt(len(runs))
+    low = min(t_low, estimate - (estimate - low) / shrink)
+    return Interval(estimate, max(0.0, low), max(t_high, estimate + (high - estimate) / shrink))
 
 
 def paired_difference(outcome: Outcome, name: str) -> Interval | None:
@@ -264,15 +274,19 @@ def table(outcome: Outcome) -> pd.DataFrame:
         row = {
             "method": name,
             "train error %": _percent(summarize([s.train_error for s in scores]), ends=False),
-            "test error % [95 %]": _percent(test_interval(scores)),
-            "NC1 train": _short(summarize([s.nc1_train for s in scores])),
-            "NC1 test": _short(summarize([s.nc1_test for s in scores])),
-            "fit s": _short(summarize([s.seconds for s in scores]), "{:.2f}"),
+            "test error % [95 %]": _percent(error_interval(scores)),
+            "NC1 train": _number(summarize([s.nc1_train for s in scores])),
+            "NC1 test": _number(summarize([s.nc1_test for s in scores])),
+            "fit s": "-" if scores[0].seconds is None else f"{_mean_seconds(scores):.2f}",
         }
         if outcome.config.repeats > 1:
             row["error minus ours % [95 %]"] = _percent(paired_difference(outcome, name))
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _mean_seconds(scores: list[Score]) -> float:
+    return float(np.mean([score.seconds or 0.0 for score in scores]))
 
 
 def _percent(interval: Interval | None, ends: bool = True) -> str:
@@ -282,8 +296,11 @@ def _percent(interval: Interval | None, ends: bool = True) -> str:
     return f"{estimate:.2f} [{low:.2f}, {high:.2f}]" if ends else f"{estimate:.2f}"
 
 
-def _short(interval: Interval | None, form: str = "{:.4f}") -> str:
-    return "-" if interval is None else form.format(interval.estimate)
+def _number(interval: Interval | None) -> str:
+    if interval is None:
+        return "-"
+    ends = f" [{interval.low:.4f}, {interval.high:.4f}]" if math.isfinite(interval.low) else ""
+    return f"{interval.estimate:.4f}{ends}"
 
 
 def history(model: TwoStageClassifier) -> pd.DataFrame:

@@ -215,3 +215,11 @@ def test_help_and_version():
     assert result.exit_code == 0
     assert "gibbsnet run --data digits --repeats 10" in result.output
     assert CliRunner().invoke(main, ["--version"]).output.startswith("gibbsnet, version")
+
+
+def test_interval_of_repetitions_without_errors_has_a_width():
+    scores = [runs.Score(0.0, 0.0, (0.0, 4e-4), None, None, 1.0)] * 4
+    assert runs.error_interval(scores) == pytest.approx((0.0, 0.0, 2e-4))
+    spread = [runs.Score(0.0, e, (e, e), None, None, 1.0) for e in (0.01, 0.02, 0.03)]
+    assert runs.error_interval(spread).high == pytest.approx(0.02 + 4.302653 * 0.01 / 3**0.5)
+    assert runs.error_interval([runs.Score(None, None, None, 0.5, 0.5, None)]) is None
