@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,24 +11,10 @@ from typing import Any
 import click
 
 from eval.app import runs
+from eval.app.folders import explained, free_folder, staged_folder
 from eval.app.runs import RunConfig
 
 __all__ = ["main"]
-
-
-class InputError(click.ClickException):
-    """Something the user gave is not usable: one sentence, exit status 2."""
-
-    exit_code = 2
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turn what the library says of bad input into an error of the command line."""
-    try:
-        yield
-    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
-        raise InputError(str(error)) from error
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -124,26 +108,16 @@ def run(
         model={name: value for name, value in model.items() if value is not None},
     )
     start = time.perf_counter()
-    with _explained():
+    with explained():
         if not 0 < test_size < 1:
             raise ValueError(f"--test-size must be between 0 and 1, got {test_size}")
-        folder = out or _free_folder(data)
-        with runs.staged_folder(folder, force=force) as scratch:
+        folder = out or free_folder(Path(data).stem)
+        with staged_folder(folder, force=force) as scratch:
             say = None if quiet else lambda text: click.echo(text, err=True)
             outcome = runs.execute(config, progress=not quiet and sys.stderr.isatty(), say=say)
             runs.write(outcome, scratch)
     click.echo(_report(outcome, time.perf_counter() - start))
     click.echo(f"written to {folder}")
-
-
-def _free_folder(data: str) -> Path:
-    """runs/NAME, or the first of runs/NAME-2, runs/NAME-3, ... that does not exist."""
-    base = Path("runs") / Path(data).stem
-    candidate, number = base, 1
-    while candidate.exists():
-        number += 1
-        candidate = base.with_name(f"{base.name}-{number}")
-    return candidate
 
 
 def _report(outcome: runs.Outcome, seconds: float) -> str:

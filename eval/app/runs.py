@@ -5,13 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import platform
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -33,16 +29,7 @@ from eval.theory import AssumptionCheck, check_assumptions
 from gibbs.langevin import LangevinState
 from stages import TwoStageClassifier
 
-__all__ = [
-    "Outcome",
-    "RunConfig",
-    "Score",
-    "Split",
-    "draw_split",
-    "execute",
-    "staged_folder",
-    "write",
-]
+__all__ = ["Outcome", "RunConfig", "Score", "Split", "draw_split", "execute", "table", "write"]
 
 OURS = "two-stage network"
 
@@ -346,39 +333,3 @@ def write(outcome: Outcome, folder: Path) -> None:
 
 def _dump(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
-    """Yield a scratch folder that becomes `out` when the context ends well, else vanishes.
-
-    Raises
-    ------
-    FileExistsError
-        If `out` exists and `force` is not given, or is not the folder of a run.
-    OSError
-        If it cannot be written; nothing is left behind.
-    """
-    check_folder(out, force=force)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    try:
-        yield scratch
-        scratch.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(scratch, out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def check_folder(out: Path, *, force: bool = False) -> None:
-    """Refuse, before any work, a folder that could not be written in the end."""
-    if out.exists():
-        if not force:
-            raise FileExistsError(f"{out} exists already: choose another --out, or --force")
-        if not (out / "config.json").is_file():
-            raise FileExistsError(f"{out} is not the folder of a run: it is left as it is")
-    parent = next(folder for folder in out.absolute().parents if folder.exists())
-    if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise PermissionError(f"{out} cannot be written: no right to write in {parent}")
