@@ -1,25 +1,46 @@
 """Evaluation: data, test error, neural collapse, assumptions of the theory, baselines."""
 
 from eval.accuracy import Interval, mean_interval, mismatch_error, mismatch_interval
-from eval.baselines import baseline_models
+from eval.baselines import baseline_models, comparison_models
 from eval.collapse import balancedness, nc1
-from eval.loading import Dataset, load_dataset
+from eval.comparison import Comparison, compare_baselines
+from eval.loading import (
+    Dataset,
+    describe,
+    load_dataset,
+    load_distribution,
+    load_plugin,
+    load_source,
+    read_table,
+    register_dataset,
+    registered_datasets,
+)
 from eval.synthetic import SeparableDistribution, largest_margin, make_linearly_separable
 from eval.theory import AssumptionCheck, check_assumptions
 
 __all__ = [
     "AssumptionCheck",
+    "Comparison",
     "Dataset",
     "Interval",
     "SeparableDistribution",
     "balancedness",
     "baseline_models",
     "check_assumptions",
+    "compare_baselines",
+    "comparison_models",
+    "describe",
     "largest_margin",
     "load_dataset",
+    "load_distribution",
+    "load_plugin",
+    "load_source",
     "make_linearly_separable",
     "mean_interval",
     "mismatch_error",
     "mismatch_interval",
     "nc1",
+    "read_table",
+    "register_dataset",
+    "registered_datasets",
 ]

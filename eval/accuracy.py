@@ -89,8 +89,14 @@ def mismatch_interval(
     return Interval(estimate, max(0.0, estimate - below), min(1.0, estimate + above))
 
 
-def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
-    """Mean of a few repetitions with Student's t interval; the ends are NaN for one value.
+def mean_interval(values: ArrayLike, *, confidence: float = 0.95, overlap: float = 0.0) -> Interval:
+    r"""Mean of R repetitions with Student's t interval; the ends are NaN for one value.
+
+    .. math:: \bar v \pm t_{R-1} \sqrt{(1/R + \text{overlap})\, s^2}
+
+    with s^2 the variance of the values. Repetitions with fresh data are independent, and
+    `overlap` is 0. Splits of one data set share samples: there `overlap` is
+    n_test / n_train (Nadeau & Bengio, Inference for the generalization error, 2003).
 
     Examples
     --------
@@ -101,7 +107,8 @@ def mean_interval(values: ArrayLike, *, confidence: float = 0.95) -> Interval:
     mean = float(v.mean())
     if len(v) < 2:
         return Interval(mean, math.nan, math.nan)
-    half = float(student.ppf((1 + confidence) / 2, len(v) - 1) * v.std(ddof=1) / math.sqrt(len(v)))
+    error = float(v.std(ddof=1)) * math.sqrt(1 / len(v) + overlap)
+    half = float(student.ppf((1 + confidence) / 2, len(v) - 1)) * error
     return Interval(mean, mean - half, mean + half)
 
 

@@ -40,14 +40,15 @@ def nc1(features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
     0.038461538461538464
     """
     h, y = _checked(features, labels)
-    centred = h - h.mean(axis=0)
-    total = np.square(centred).sum()
-    # Round-off leaves about eps |mean| of a constant column after centring.
-    floor = len(h) * np.square(np.finfo(np.float64).eps * 8 * np.abs(h).max()) * h.shape[1]
-    if not total > floor:
+    # A constant column minus its first entry is exactly 0; its mean need not be exact.
+    shifted = h - h[0]
+    size = np.abs(shifted).max()
+    if not size > 0:
         raise ValueError("features must vary for NC1 to be defined, got total variance 0")
+    centred = shifted / size
+    centred -= centred.mean(axis=0)
     means, members = class_means(centred, y)
-    return float(np.square(centred - means[members]).sum() / total)
+    return float(np.square(centred - means[members]).sum() / np.square(centred).sum())
 
 
 def class_means(

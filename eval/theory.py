@@ -28,8 +28,9 @@ def check_assumptions(problem: Problem) -> tuple[AssumptionCheck, ...]:
     1. |x_i| <= 1; sigma bounded with its derivatives; W_0^T W_0 = I; rho_0 = N(0, I).
     2. No even derivative of sigma vanishes identically (true of sigmoid and tanh), and in some
        coordinate all inputs are non-zero and pairwise distinct. By Lemma 4.7 the kernel of
-       the initial neurons is then positive definite. For an odd sigma, as tanh, that also
-       needs the squares of that coordinate distinct: x and -x give dependent rows.
+       the initial neurons is then positive definite. For a sigma that is odd up to a
+       constant, as both are, that also needs the squares of that coordinate distinct: two
+       pairs x, -x (of tanh one) give dependent rows, whatever the statement of the paper.
     3. gamma = 1, sigmoid, balanced classes; and section 5 truncates a.
 
     Parameters
@@ -56,9 +57,9 @@ def check_assumptions(problem: Problem) -> tuple[AssumptionCheck, ...]:
     second = [
         (problem.sigma.smooth_and_bounded, f"{problem.sigma.name} is not smooth and bounded"),
         (
-            _separating_coordinate(problem.x, odd=problem.sigma.odd),
+            _separating_coordinate(problem.x, mirrored=problem.sigma.symmetric),
             "in no coordinate are all inputs non-zero and pairwise distinct"
-            + (" up to sign" if problem.sigma.odd else ""),
+            + (" up to sign" if problem.sigma.symmetric else ""),
         ),
     ]
     third = [
@@ -89,9 +90,9 @@ def _orthonormal(w: Tensor) -> bool:
     return bool((w.T @ w - identity).abs().max() < 100 * torch.finfo(w.dtype).eps)
 
 
-def _separating_coordinate(x: Tensor, odd: bool) -> bool:
+def _separating_coordinate(x: Tensor, mirrored: bool) -> bool:
     """Whether some column of x is free of zeros and of repeated values."""
-    values = torch.sort(x.abs() if odd else x, dim=0).values
+    values = torch.sort(x.abs() if mirrored else x, dim=0).values
     distinct = (values.diff(dim=0) > 0).all(dim=0)
     return bool((distinct & (x != 0).all(dim=0)).any())
 

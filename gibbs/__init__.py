@@ -6,7 +6,7 @@ standard library alone.
 
 from gibbs.activations import ACTIVATIONS, Activation, get_activation
 from gibbs.energy import data_loss, first_variation, potential_gradient, regularized_loss
-from gibbs.langevin import LangevinResult, LangevinState, LangevinStatus, run_langevin
+from gibbs.langevin import LangevinResult, LangevinState, LangevinStatus, StopRun, run_langevin
 from gibbs.network import features, kernel, outputs
 from gibbs.particles import Particles, sample_normal, sample_prior
 from gibbs.problem import Problem
@@ -20,6 +20,7 @@ __all__ = [
     "LangevinStatus",
     "Particles",
     "Problem",
+    "StopRun",
     "data_loss",
     "features",
     "first_variation",

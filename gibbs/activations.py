@@ -29,8 +29,9 @@ class Activation:
         first, and returns it. Absolute error: a few units of round-off of the dtype.
     max_value, max_slope, max_curvature : float
         Suprema of abs(sigma), abs(sigma') and abs(sigma''); ``inf`` where there is none.
-    odd : bool
-        Whether sigma(-z) = -sigma(z). An odd sigma makes every feature odd in x.
+    symmetric : bool
+        Whether sigma less a constant is odd, as of tanh, erf, and sigmoid less 1/2. Then x
+        and -x have features that mirror each other.
     """
 
     name: str
@@ -39,7 +40,7 @@ class Activation:
     max_value: float
     max_slope: float
     max_curvature: float
-    odd: bool = False
+    symmetric: bool = False
 
     def __call__(self, z: Tensor) -> Tensor:
         """Return sigma(z); `z` is left as it is."""
@@ -95,10 +96,12 @@ def _relu_slope(s: Tensor, out: Tensor) -> Tensor:
 
 
 _ALL = (
-    Activation("sigmoid", torch.Tensor.sigmoid_, _sigmoid_slope, 1.0, 0.25, 1 / (6 * math.sqrt(3))),
-    Activation("tanh", _tanh_, _tanh_slope, 1.0, 1.0, 4 / (3 * math.sqrt(3)), odd=True),
     Activation(
-        "erf", torch.Tensor.erf_, _erf_slope, 1.0, _BELL, _BELL * math.sqrt(2 / math.e), odd=True
+        "sigmoid", torch.Tensor.sigmoid_, _sigmoid_slope, 1.0, 0.25, 1 / (6 * math.sqrt(3)), True
+    ),
+    Activation("tanh", _tanh_, _tanh_slope, 1.0, 1.0, 4 / (3 * math.sqrt(3)), True),
+    Activation(
+        "erf", torch.Tensor.erf_, _erf_slope, 1.0, _BELL, _BELL * math.sqrt(2 / math.e), True
     ),
     Activation("softplus", _softplus_, _softplus_slope, math.inf, 1.0, 0.25),
     Activation("relu", torch.Tensor.relu_, _relu_slope, math.inf, 1.0, math.inf),

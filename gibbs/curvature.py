@@ -70,7 +70,7 @@ def largest_curvature(
     x : Tensor (n, d)
         The samples to take it on.
     start : Tensor (n, q)
-        Where the iteration starts; not zero.
+        Where the iteration starts; ones where it is 0.
     n_iterations : int
 
     Returns
@@ -78,6 +78,8 @@ def largest_curvature(
     float, Tensor (n, q)
         The value, and the direction it was found for: the start of the next call.
     """
+    if not start.any():
+        start = torch.ones_like(start)
     direction = start / start.norm()
     size = 0.0
     for _ in range(n_iterations):

@@ -44,7 +44,7 @@ def regularized_loss(problem: Problem, particles: Particles, lambda_w: float = 0
 
 
 def pull(residual: Tensor, w: Tensor, gamma: float) -> Tensor:
-    """Gradient of L_n in the features, n times over: P = (gamma/n) (Z - Y) W^T, of shape (n, p).
+    """Gradient of L_n in the features: P = (gamma/n) (Z - Y) W^T, of shape (n, p).
 
     Row i is the pull of sample i on the outgoing weights: the data part of V(theta) is
     sum_i (tau(a) . P_i) sigma(u . x_i).

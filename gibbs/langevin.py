@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from numbers import Real
 from typing import Literal
 
 import torch
@@ -24,6 +25,8 @@ __all__ = [
     "LangevinStatus",
     "Observer",
     "StepSize",
+    "StopRun",
+    "observe",
     "run_langevin",
 ]
 
@@ -42,6 +45,7 @@ class LangevinStatus(StrEnum):
     """How a run ended; `.advice` says what to do about it."""
 
     COMPLETED = "completed"
+    STOPPED = "stopped"
     DIVERGED = "diverged"
 
     @property
@@ -49,6 +53,8 @@ class LangevinStatus(StrEnum):
         """One sentence: what happened, what to try."""
         if self is LangevinStatus.COMPLETED:
             return "All steps were taken."
+        if self is LangevinStatus.STOPPED:
+            return "An observer ended the run; the particles are those that it saw last."
         return (
             "The loss grew without bound or became NaN: take a smaller step_size (or 'auto'); "
             "the particles returned are the last ones whose loss was sound."
@@ -70,7 +76,7 @@ class LangevinState:
     features : Tensor (n, p)
     outputs : Tensor (n, q)
     step_size : float
-        The size of the step to come.
+        The size of the step to come; at the end, of the last one (NaN without a step).
     """
 
     step: int
@@ -83,6 +89,10 @@ class LangevinState:
 
 
 Observer = Callable[[LangevinState], float]
+
+
+class StopRun(Exception):
+    """Raised by an observer: the run ends here, soundly, with status STOPPED."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,14 +155,16 @@ def run_langevin(
         eta > 0, a schedule (step number -> eta), or "auto": 3/2 over the largest curvature
         of the loss along the flow (:func:`gibbs.curvature.largest_curvature`, on at most 2,048
         samples; descent along that direction is stable up to 2 over it), measured again at
-        steps 0, 1, 2, 4, ..., 128 and then every 128.
+        steps 0, 1, 2, 4, ..., 128 and then every 128. With minibatches it is the largest
+        value over four batches: that of one batch is larger than that of all samples.
     batch_size : int, optional
         Samples a step, without replacement within an epoch. None means all.
     generator : torch.Generator
         Decides noise and batches; on the device of the problem.
     observers : mapping of str to callable, optional
         Functions of the :class:`LangevinState`, called every `every` steps and at the end;
-        what they return is kept in the history under their name.
+        what they return is kept in the history under their name. One that raises
+        :class:`StopRun` ends the run there.
     every : int, default 10
         Stride of the history.
 
@@ -181,12 +193,14 @@ def run_langevin(
     particles = particles.clone()
     everything = _Pass(problem, particles, problem.n_samples)
     minibatch = None if batch_size is None else _Pass(problem, particles, batch_size)
-    sizes = _StepSizes(problem, step_size)
+    sizes = _StepSizes(problem, step_size, batch_size)
     batches = _batches(problem, batch_size, generator)
     history: dict[str, list[float]] = {name: [] for name in (*_RECORDED, *names)}
     sound, last, status = particles, 0, LangevinStatus.COMPLETED
+    eta = math.nan
     for step in range(n_steps + 1):
-        eta = sizes.at(step, particles)
+        if step < n_steps:
+            eta = sizes.at(step, particles)
         if minibatch is None or step % every == 0 or step == n_steps:
             everything.forward(problem.x, problem.y)
         if step % every == 0 or step == n_steps:
@@ -198,9 +212,12 @@ def run_langevin(
                 status = LangevinStatus.DIVERGED
                 break
             sound, last = particles.clone(), step
-            row |= {name: float(observer(state)) for name, observer in names.items()}
+            wanted = observe(state, names, row)
             for name, value in row.items():
                 history[name].append(value)
+            if not wanted:
+                status = LangevinStatus.STOPPED
+                break
         if step < n_steps:
             if minibatch is not None:
                 minibatch.forward(*next(batches))
@@ -226,6 +243,18 @@ def _measure(
             return None
     row = (float(state.step), loss, regularized, gradient_norm, state.step_size)
     return dict(zip(_RECORDED, row, strict=True))
+
+
+def observe(state: LangevinState, observers: Mapping[str, Observer], row: dict[str, float]) -> bool:
+    """Add what the observers return to the row (NaN for one that stops); False to stop."""
+    wanted = True
+    for name, observer in observers.items():
+        try:
+            row[name] = float(observer(state))
+        except StopRun:
+            row[name] = math.nan
+            wanted = False
+    return wanted
 
 
 class _Pass:
@@ -293,14 +322,25 @@ class _StepSizes:
     MAX_ROWS = 2048
     INTERVAL = 128
     REACH = 1.5
+    BATCHES = 4
 
-    def __init__(self, problem: Problem, step_size: StepSize) -> None:
+    def __init__(self, problem: Problem, step_size: StepSize, batch_size: int | None) -> None:
         self.problem = problem
         self.step_size = step_size
-        stride = -(-problem.n_samples // self.MAX_ROWS)
-        self.x = problem.x[::stride]
-        self.direction = problem.y[::stride]
         self.current = math.nan
+        if batch_size is None:
+            stride = -(-problem.n_samples // self.MAX_ROWS)
+            self.batches = [problem.x[::stride]]
+            self.directions = [problem.y[::stride]]
+        else:
+            own = torch.Generator(problem.device).manual_seed(0)
+            rows = [
+                torch.randperm(problem.n_samples, generator=own, device=problem.device)
+                for _ in range(self.BATCHES)
+            ]
+            kept = min(batch_size, self.MAX_ROWS)
+            self.batches = [problem.x[order[:kept]] for order in rows]
+            self.directions = [problem.y[order[:kept]] for order in rows]
 
     def at(self, step: int, particles: Particles) -> float:
         """Return eta for this step."""
@@ -313,11 +353,16 @@ class _StepSizes:
         return self.current
 
     def _measure(self, particles: Particles, first: bool) -> None:
-        curvature, direction = largest_curvature(
-            self.problem, particles, self.x, self.direction, 20 if first else 3
-        )
-        if 0 < curvature < math.inf:
-            self.current, self.direction = self.REACH / curvature, direction
+        curvatures = []
+        for k, x in enumerate(self.batches):
+            value, self.directions[k] = largest_curvature(
+                self.problem, particles, x, self.directions[k], 20 if first else 3
+            )
+            curvatures.append(value)
+        if 0 < max(curvatures) < math.inf:
+            self.current = self.REACH / max(curvatures)
+        elif math.isnan(self.current):  # no data force and no decay: any step is stable
+            self.current = 1.0
 
 
 def _batches(
@@ -332,9 +377,10 @@ def _batches(
 
 
 def _positive_step(value: object, name: str) -> float:
-    if not isinstance(value, int | float) or not 0 < value < math.inf:
+    sound = isinstance(value, Real) and not isinstance(value, bool)
+    if not sound or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
-    return float(value)
+    return float(value)  # type: ignore[arg-type]
 
 
 def _check_arguments(
@@ -358,6 +404,8 @@ def _check_arguments(
             f"particles must be {problem.dtype} on {problem.device} like the problem, "
             f"got {particles.a.dtype} on {particles.a.device}"
         )
+    if not bool(torch.isfinite(particles.a).all() and torch.isfinite(particles.u).all()):
+        raise ValueError("particles must be finite, got NaN or inf")
     if generator.device.type != problem.device.type:
         raise ValueError(f"generator must be on {problem.device}, got {generator.device}")
     if n_steps < 0:

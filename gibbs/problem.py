@@ -42,7 +42,8 @@ class Problem:
         Output scale, > 0.
     lambda_rho : float, optional
         Weight of the L2 term of the neurons, >= 0 (> 0 where beta is finite). None means
-        1/beta, the paper's choice.
+        1/beta, the paper's choice; it is resolved here, so that `dataclasses.replace` with
+        another beta keeps the old value unless ``lambda_rho=None`` is given too.
     activation : str or Activation, default "sigmoid"
         One of "sigmoid", "tanh", "erf", and "softplus" or "relu", which are unbounded and
         leave the assumptions of the paper.
@@ -109,7 +110,7 @@ class Problem:
 
     @property
     def n_samples(self) -> int:
-        """N."""
+        """The number of samples, n."""
         return self.x.shape[0]
 
     @property

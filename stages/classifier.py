@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal
 
@@ -195,8 +196,9 @@ class TwoStageClassifier(
         mean, scale = _unit_ball(samples, self.center)
         generator = torch.Generator().manual_seed(_seed(self.random_state))
         p = self._n_hidden_features(len(classes))
-        w = orthonormal_layer(p, len(classes), generator=generator, dtype=self._dtype)
-        problem = self._problem(_map_inputs(samples, mean, scale, self.intercept), labels, w)
+        trained = self._remember()
+        w = orthonormal_layer(p, len(classes), generator=generator, dtype=trained.dtype)
+        problem = trained.problem(_map_inputs(samples, mean, scale, self.intercept), labels, w)
         with progress(self.max_iter, "stage one", disable=not self.verbose) as seconds:
             result = train_two_stage(
                 problem,
@@ -223,8 +225,7 @@ class TwoStageClassifier(
         self.history_ = {name: v.numpy() for name, v in result.stage_one.history.items()}
         self.stage_two_history_ = {name: v.numpy() for name, v in result.stage_two_history.items()}
         self.certificate_ = None
-        # Predictions belong to what was trained, whatever set_params says later.
-        self._trained = (problem.sigma, problem.truncation, problem.gamma, self.intercept)
+        self._trained = trained
         return self
 
     def problem(self, X: ArrayLike, y: ArrayLike) -> Problem:
@@ -244,9 +245,9 @@ class TwoStageClassifier(
         if len(unknown):
             raise ValueError(f"y must hold labels of the training set, got {unknown.tolist()[0]!r}")
         labels = np.searchsorted(self.classes_, targets)
-        w = torch.tensor(self.initial_coef_.T, dtype=self._dtype).contiguous()
-        x = _map_inputs(samples, self.mean_, self.scale_, self._trained[3])
-        return self._problem(x, labels, w)
+        w = torch.tensor(self.initial_coef_.T, dtype=self._trained.dtype).contiguous()
+        x = _map_inputs(samples, self.mean_, self.scale_, self._trained.intercept)
+        return self._trained.problem(x, labels, w)
 
     def transform(self, X: ArrayLike) -> NDArray[Any]:
         """Features h(x): the array (n, p) that the linear layer sees."""
@@ -269,13 +270,14 @@ class TwoStageClassifier(
     def _outputs(self, X: ArrayLike) -> NDArray[np.float64]:
         check_is_fitted(self)
         samples = validate_data(self, X, dtype=_DTYPES, reset=False)
-        gamma = self._trained[2]
+        gamma = self._trained.settings["gamma"]
         outputs: NDArray[np.float64] = gamma * self._features(samples) @ self.coef_.T
         return outputs
 
     def _features(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        sigma, truncation, _, intercept = self._trained
-        x = torch.tensor(_map_inputs(X, self.mean_, self.scale_, intercept))
+        sigma = get_activation(self._trained.settings["activation"])
+        truncation = self._trained.settings["truncation"]
+        x = torch.tensor(_map_inputs(X, self.mean_, self.scale_, self._trained.intercept))
         rows = max(1, PREDICTION_BUDGET // (8 * 512))
         blocks = [
             features(x[k : k + rows], self.particles_, sigma, truncation)
@@ -287,24 +289,17 @@ class TwoStageClassifier(
     def _n_features_out(self) -> int:
         return int(self.coef_.shape[1])
 
-    def _problem(self, x: NDArray[np.float64], labels: NDArray[Any], w: Tensor) -> Problem:
-        return Problem(
-            torch.tensor(x, dtype=w.dtype),
-            torch.nn.functional.one_hot(torch.tensor(labels), w.shape[1]).to(w.dtype),
-            w,
-            beta=self.beta,
-            gamma=self.gamma,
-            lambda_rho=self.lambda_rho,
-            activation=self.activation,
-            truncation=self.truncation,
-        )
-
     def _n_hidden_features(self, q: int) -> int:
         return max(16, 2 * q) if self.n_hidden_features == "auto" else self.n_hidden_features
 
-    @property
-    def _dtype(self) -> torch.dtype:
-        return torch.float32 if self.dtype == "float32" else torch.float64
+    def _remember(self) -> _Trained:
+        """Note the parameters that the fitted network depends on: set_params may change them."""
+        settings = {
+            name: getattr(self, name)
+            for name in ("beta", "gamma", "lambda_rho", "activation", "truncation")
+        }
+        dtype = torch.float32 if self.dtype == "float32" else torch.float64
+        return _Trained(settings, self.intercept, dtype)
 
     def _check_parameters(self, q: int) -> None:
         """Check what stands in no Problem, before any work."""
@@ -318,6 +313,19 @@ class TwoStageClassifier(
             _check_integer("n_hidden_features", self.n_hidden_features, q, " (the classes)")
         if not 0 <= self.intercept < math.inf:
             raise ValueError(f"intercept must be >= 0 and finite, got {self.intercept}")
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """Parameters that a fitted network depends on: of its Problem, of its inputs, its dtype."""
+
+    settings: dict[str, Any]
+    intercept: float
+    dtype: torch.dtype
+
+    def problem(self, x: NDArray[np.float64], labels: NDArray[Any], w: Tensor) -> Problem:
+        y = torch.nn.functional.one_hot(torch.tensor(labels), w.shape[1]).to(w.dtype)
+        return Problem(torch.tensor(x, dtype=w.dtype), y, w, **self.settings)
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
@@ -345,10 +353,15 @@ def _seed(random_state: int | np.random.RandomState | None) -> int:
 
 def _unit_ball(X: NDArray[Any], center: bool) -> tuple[NDArray[np.float64], float]:
     """The shift and the largest norm that map the training samples into the unit ball."""
-    mean = X.mean(axis=0, dtype=np.float64) if center else np.zeros(X.shape[1])
-    scale = float(np.linalg.norm(X - mean, axis=1).max())
-    if not scale > 0:
+    if (X[0] == X).all():
         raise ValueError("X must not be constant, got the same sample in every row")
+    with np.errstate(over="ignore"):
+        mean = X.mean(axis=0, dtype=np.float64) if center else np.zeros(X.shape[1])
+        scale = float(np.linalg.norm(X - mean, axis=1).max())
+    if not np.isfinite(scale):
+        raise ValueError(
+            f"X must have norms below the largest float, got up to {np.abs(X).max():g}"
+        )
     return mean, scale
 
 

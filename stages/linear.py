@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -48,8 +50,11 @@ def fit_linear(features: Tensor, y: Tensor, *, gamma: float, lambda_w: float) ->
         raise ValueError(
             f"features and y must have the same number of rows, got {len(features)} and {len(y)}"
         )
-    n, p = features.shape
-    h = features.double() * gamma
-    gram = h.T @ h / n + lambda_w * torch.eye(p, dtype=h.dtype, device=h.device)
-    w = torch.cholesky_solve(h.T @ y.double() / n, torch.linalg.cholesky(gram))
+    n = len(features)
+    # By singular values, which squares no condition number: any lambda_w > 0 has a solution.
+    left, sizes, right = torch.linalg.svd(
+        gamma / math.sqrt(n) * features.double(), full_matrices=False
+    )
+    shrunk = sizes / (sizes.square() + lambda_w)
+    w: Tensor = right.T @ (shrunk[:, None] * (left.T @ (y.double() / math.sqrt(n))))
     return w.to(features.dtype)

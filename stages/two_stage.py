@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gibbs import LangevinResult, LangevinStatus, Particles, Problem, data_loss, features, outputs
 from gibbs.energy import mean_square
-from gibbs.langevin import LangevinState, Observer, StepSize
+from gibbs.langevin import LangevinState, Observer, StepSize, observe
 from stages.linear import fit_linear
 from stages.mean_field import train_mean_field
 
@@ -149,4 +149,5 @@ def _measure(
         "gradient_norm": float(gradient.norm()),
     }
     state = LangevinState(step, 1, problem, particles, h, z, 0.0)
-    return row | {name: float(observe(state)) for name, observe in (observers or {}).items()}
+    observe(state, observers or {}, row)
+    return row

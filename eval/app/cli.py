@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
+from click.shell_completion import get_completion_class
 
+from eval.accuracy import mismatch_interval
 from eval.app import runs
-from eval.app.folders import explained, free_folder, staged_folder
+from eval.app.compare import compare
+from eval.app.folders import InputError, explained, free_folder, staged_folder
+from eval.app.model_store import load_model
+from eval.app.predict import feature_matrix, predictions
+from eval.app.recorder import Stopper
+from eval.app.report import refresh
+from eval.app.run_folder import read_manifest, read_run, write_run
 from eval.app.runs import RunConfig
+from eval.app.study import study
+from eval.loading import read_table
+from eval.registry import Dataset, describe
 
 __all__ = ["main"]
 
@@ -20,7 +36,18 @@ __all__ = ["main"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("gibbsnet"), prog_name="gibbsnet")
 def main() -> None:
-    """Mean-field networks trained in two stages, and the collapse of their features."""
+    """Mean-field networks trained in two stages, and the collapse of their features.
+
+    \b
+    gibbsnet run --data digits          train, compare, write a folder with a report
+    gibbsnet predict runs/digits FILE   predict with what was trained
+    gibbsnet compare --data wine,iris   cross-validate beside eight other methods
+    gibbsnet study generalization       test error and NC1 against the sample size
+    """  # noqa: D301
+
+
+main.add_command(compare)
+main.add_command(study)
 
 
 @main.command()
@@ -28,11 +55,14 @@ def main() -> None:
     "--data",
     default="separable",
     show_default=True,
-    metavar="NAME|FILE.csv",
-    help="separable, digits, wine, breast_cancer, iris, or a CSV file with a header line.",
+    metavar="NAME|FILE",
+    help="separable, a data set such as digits, a CSV, TSV, Parquet or NPZ file, or "
+    "MODULE:OBJECT for your own Python loader or distribution.",
 )
-@click.option("--target", metavar="COLUMN", help="Label column of a CSV file [default: last].")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--target", metavar="COLUMN", help="Label column of a file [default: last].")
+@click.option("--index", metavar="COLUMN", help="Column of a file to leave out.")
+@click.option("--separator", metavar="CHAR", help="Separator of a text file [default: found].")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder [default: runs/NAME].")
 @click.option("--force", is_flag=True, help="Replace the folder of an earlier run.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
@@ -66,71 +96,178 @@ def main() -> None:
 @click.option("--batch-size", type=int, help="[default: all samples]")
 @click.option("--intercept", type=float, help="Constant coordinate of the inputs; 0 for none.")
 @click.option("--center/--no-center", default=None, help="Subtract the training mean.")
-@click.option("--quiet", is_flag=True, help="No progress bars.")
-def run(
-    data: str,
-    target: str | None,
-    out: Path | None,
-    force: bool,
-    seed: int,
-    repeats: int,
-    controls: bool,
-    test_size: float,
-    n_samples: int,
-    n_features: int,
-    n_classes: int,
-    margin: float,
-    n_test: int,
-    quiet: bool,
-    **model: Any,
-) -> None:
-    """Train the two-stage network beside three baselines; print a table, write a folder.
+@click.option("--quiet", is_flag=True, help="Nothing on standard error but errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print metrics.json, not the table.")
+def run(out: Path | None, force: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+    """Train the two-stage network beside three baselines; write a folder with a report.
 
-    Options of the network that are left out take the defaults of TwoStageClassifier.
+    Options of the network that are left out take the defaults of TwoStageClassifier. Ctrl-C
+    ends the training early and keeps what there is, marked as partial; twice, it leaves nothing.
 
     \b
     gibbsnet run                                     # separable data
     gibbsnet run --data digits --repeats 10          # ten splits, with intervals
     gibbsnet run --data my.csv --target species --out runs/mine
+    gibbsnet run --data rings.py:TwoRings            # your own distribution
     """  # noqa: D301
-    config = RunConfig(
-        data=data,
-        target=target,
-        seed=seed,
-        repeats=repeats,
-        test_size=test_size,
-        n_samples=n_samples,
-        n_features=n_features,
-        n_classes=n_classes,
-        margin=margin,
-        n_test=n_test,
-        controls=controls,
-        model={name: value for name, value in model.items() if value is not None},
-    )
+    config = _config(options)
     start = time.perf_counter()
+    say = _silent if quiet else _say
     with explained():
-        if not 0 < test_size < 1:
-            raise ValueError(f"--test-size must be between 0 and 1, got {test_size}")
-        folder = out or free_folder(Path(data).stem)
-        with staged_folder(folder, force=force) as scratch:
-            say = None if quiet else lambda text: click.echo(text, err=True)
-            outcome = runs.execute(config, progress=not quiet and sys.stderr.isatty(), say=say)
-            runs.write(outcome, scratch)
+        if not 0 < config.test_size < 1:
+            raise ValueError(f"--test-size must be between 0 and 1, got {config.test_size}")
+        folder = out or free_folder(Path(config.data.partition(":")[0]).stem)
+        with staged_folder(folder, force=force) as scratch, _stop_on_interrupt(say) as stopper:
+            source = runs.load(config)
+            if isinstance(source, Dataset):
+                say(describe(source))
+            progress = not quiet and sys.stderr.isatty()
+            outcome = runs.execute(config, progress=progress, say=say, stopper=stopper)
+            write_run(outcome, scratch)
+            refresh(scratch)
+            metrics = (scratch / "metrics.json").read_text(encoding="utf-8")
+    if as_json:
+        click.echo(metrics, nl=False)
+        return
     click.echo(_report(outcome, time.perf_counter() - start))
-    click.echo(f"written to {folder}")
+    click.echo(f"written to {folder}; open {folder / 'report.html'}")
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _silent(_text: str) -> None:
+    """Say nothing."""
+
+
+def _config(options: dict[str, Any]) -> RunConfig:
+    """Sort the options into those of the run and those of the network."""
+    of_the_run = {name for name in RunConfig.__dataclass_fields__ if name != "model"}
+    network = {
+        name: value
+        for name, value in options.items()
+        if name not in of_the_run and value is not None
+    }
+    return RunConfig(**{name: options[name] for name in of_the_run}, model=network)
+
+
+@contextmanager
+def _stop_on_interrupt(say: Callable[[str], None]) -> Iterator[Stopper]:
+    """Yield a stopper that the first Ctrl-C raises; the second one interrupts as usual."""
+    stopper = Stopper()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if stopper.raised:
+            raise KeyboardInterrupt
+        stopper.raised = True
+        say("stopping; what there is will be kept (Ctrl-C again leaves nothing)")
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stopper
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--target", metavar="COLUMN", help="A column of true labels: adds the test error.")
+@click.option("--separator", metavar="CHAR", help="Separator of a text file [default: found].")
+@click.option("--out", type=click.Path(path_type=Path), help="CSV file to write, not stdout.")
+@click.option("--force", is_flag=True, help="Replace the file.")
+@click.option("--json", "as_json", is_flag=True, help="JSON records in place of CSV.")
+def predict(
+    run_folder: Path,
+    file: Path,
+    target: str | None,
+    separator: str | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Predict the class of every row of FILE with the network stored in RUN.
+
+    Columns are found by name, categories encoded as in training; other columns are ignored.
+
+    \b
+    gibbsnet predict runs/wine new.csv
+    gibbsnet predict runs/wine labelled.csv --target cultivar --out predicted.csv
+    """  # noqa: D301
+    with explained():
+        if out is not None and out.exists() and not force:
+            raise FileExistsError(f"{out} exists already: choose another --out, or --force")
+        read_manifest(run_folder)
+        model = load_model(run_folder / "model.safetensors")
+        frame = read_table(file, separator=separator)
+        predicted = predictions(model, feature_matrix(frame, model.feature_names, file))
+        if target is not None:
+            if target not in frame.columns:
+                raise ValueError(f"{file}: no column {target!r}")
+            _say_error(frame[target].to_numpy(), predicted["prediction"].to_numpy())
+        text = (
+            predicted.to_json(orient="records", indent=1) + "\n"
+            if as_json
+            else predicted.to_csv(index=False)
+        )
+        if out is not None:
+            out.write_text(text, encoding="utf-8")
+    if out is None:
+        click.echo(text, nl=False)
+
+
+def _say_error(truth: Any, predicted: Any) -> None:
+    estimate, low, high = (100 * value for value in mismatch_interval(truth, predicted))
+    click.echo(f"mismatch error {estimate:.2f} % [{low:.2f}, {high:.2f}]", err=True)
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print metrics.json, not the table.")
+def report(run_folder: Path, as_json: bool) -> None:
+    """Check the folder of a run, draw its figures and report anew, and print its table.
+
+    \b
+    gibbsnet report runs/digits
+    """  # noqa: D301
+    with explained():
+        refresh(run_folder)
+        stored = read_run(run_folder)
+    if as_json:
+        click.echo(json.dumps(stored.metrics, indent=2))
+        return
+    click.echo(runs.table(stored.scores, stored.metrics["overlap"]).to_string(index=False))
+    click.echo(f"report: {run_folder / 'report.html'}")
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell.
+
+    \b
+    gibbsnet completion bash >> ~/.bashrc
+    """  # noqa: D301
+    found = get_completion_class(shell)
+    if found is None:
+        raise InputError(f"no completion for {shell}")
+    click.echo(found(main, {}, "gibbsnet", "_GIBBSNET_COMPLETE").source())
 
 
 def _report(outcome: runs.Outcome, seconds: float) -> str:
-    repeats = outcome.config.repeats
+    repeats = len(outcome.losses)
     what = f"mean of {repeats} repetitions" if repeats > 1 else "one repetition"
+    if not outcome.complete:
+        what = f"partial, stopped early; {what}"
     losses = ", ".join(
-        f"after {name} {sum(row[name] for row in outcome.losses) / len(outcome.losses):.3e}"
+        f"after {name} {sum(row[name] for row in outcome.losses) / repeats:.3e}"
         for name in outcome.losses[0]
     )
     lines = [
         f"{outcome.split.name} ({what}; mismatch error, balanced by class)",
         "",
-        runs.table(outcome).to_string(index=False),
+        runs.table(outcome.scores, outcome.split.overlap).to_string(index=False),
         "",
         f"loss {losses}; {seconds:.1f} s in all",
     ]

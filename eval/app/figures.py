@@ -1,95 +1,207 @@
-"""The figures of a run."""
+"""The figures of a run, drawn from its folder."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from eval.collapse import class_means
+from eval.app.geometry import class_mean_axes
+from eval.app.run_folder import StoredRun
+from eval.app.runs import OURS, error_interval
 
-__all__ = ["class_mean_plane", "draw_run"]
+__all__ = ["COLOURS", "FIGURES", "FigureKind", "draw_figures"]
 
-COLOURS = [
-    "#0072b2",
-    "#e69f00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9") + (
     "#d55e00",
     "#f0e442",
     "#000000",
     "#7f7f7f",
     "#8c564b",
-]
+)
 MARKERS = "os^vDPX*<>"
 
 
-def class_mean_plane(
-    features: NDArray[np.float64], labels: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.intp]]:
-    """Project features on the plane that holds most of the spread of the class means.
+@dataclass(frozen=True)
+class FigureKind:
+    """One figure: file name, title, how to draw it, and what a blind reader is told."""
 
-    Returns the projected samples (n, 2), the projected class means (K, 2), and the class of
-    each sample (n,).
-    """
-    centred = features - features.mean(axis=0)
-    means, members = class_means(centred, labels)
-    _, _, axes = np.linalg.svd(means - means.mean(axis=0), full_matrices=True)
-    plane = np.zeros((features.shape[1], 2))
-    plane[:, : min(2, len(axes))] = axes[:2].T
-    return centred @ plane, means @ plane, members
+    name: str
+    title: str
+    draw: Callable[[StoredRun], Figure]
+    alt: Callable[[StoredRun], str]
 
 
-def draw_run(
-    history: pd.DataFrame,
-    before: NDArray[np.float64],
-    after: NDArray[np.float64],
-    labels: NDArray[Any],
-    path: Path,
-) -> None:
-    """Draw loss, NC1 and gradient norm of stage one, and the features before and after it."""
-    figure = Figure(figsize=(11, 6.2), layout="constrained")
-    top, bottom = np.asarray(figure.subfigures(2, 1, height_ratios=(1, 1.35)))
-    curves = top.subplots(1, 3)
-    one = history[history["stage"] == "one"]
-    for axes, column, title in zip(
-        curves,
-        ("loss", "nc1", "gradient_norm"),
-        ("loss", "NC1 (training set)", "gradient norm (rms over neurons)"),
+def draw_figures(run: StoredRun, folder: Path) -> None:
+    """Draw every figure as PNG and SVG into the folder."""
+    for kind in FIGURES:
+        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": kind.name}):
+            figure = kind.draw(run)
+            figure.savefig(folder / f"{kind.name}.png", dpi=110, metadata={"Software": None})
+            figure.savefig(folder / f"{kind.name}.svg", metadata={"Date": None})
+
+
+def _curves(run: StoredRun) -> Figure:
+    figure = Figure(figsize=(10, 3), layout="constrained")
+    one = run.history[run.history["stage"] == "one"]
+    two = run.history[run.history["stage"] == "two"]
+    for axes, (column, title) in zip(
+        figure.subplots(1, 3),
+        (("loss", "loss"), ("nc1", "NC1, training set"), ("gradient_norm", "gradient norm")),
         strict=True,
     ):
-        axes.semilogy(one["step"], one[column], color=COLOURS[0])
+        axes.semilogy(one["step"], one[column], color=COLOURS[0], label="stage one")
+        if column != "gradient_norm":
+            # The ridge solve is one step: it stands at the right end.
+            axes.plot(one["step"].iloc[-1], two[column].iloc[-1], "D", color=COLOURS[5], ms=7)
+            axes.plot([], [], "D", color=COLOURS[5], label="after stage two")
         axes.set(title=title, xlabel="step of stage one")
         axes.grid(alpha=0.3, which="both")
-    for axes, features, title in zip(
-        bottom.subplots(1, 2),
-        (before, after),
-        ("features before stage one", "features after stage one"),
-        strict=True,
+        axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _curves_alt(run: StoredRun) -> str:
+    one = run.history[run.history["stage"] == "one"]
+    first, last = one.iloc[0], one.iloc[-1]
+    return (
+        f"Three curves against {last['step']:.0f} steps of stage one: the loss goes from "
+        f"{first['loss']:.3g} to {last['loss']:.3g}, NC1 from {first['nc1']:.3g} to "
+        f"{last['nc1']:.3g}, the gradient norm from {first['gradient_norm']:.3g} to "
+        f"{last['gradient_norm']:.3g}."
+    )
+
+
+def _features(run: StoredRun) -> Figure:
+    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    members = run.arrays["members"]
+    for axes, key, title in zip(
+        figure.subplots(1, 2), ("before", "after"), ("before stage one", "after it"), strict=True
     ):
-        _draw_features(axes, features, labels, title)
-    figure.savefig(path, dpi=110)
+        _scatter(axes, run.arrays[key].astype(np.float64), members, run.metrics["classes"])
+        axes.set(title=f"features {title}", xlabel="class-mean plane, axis 1", ylabel="axis 2")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize="small")
+    return figure
 
 
-def _draw_features(
-    axes: Axes, features: NDArray[np.float64], labels: NDArray[Any], title: str
+def _scatter(
+    axes: Axes, features: NDArray[np.float64], members: NDArray[Any], classes: list[Any]
 ) -> None:
-    points, means, members = class_mean_plane(features, labels)
-    for k, mean in enumerate(means):
+    points = (features - features.mean(axis=0)) @ class_mean_axes(features, members)
+    for k, name in enumerate(classes):
         colour, marker = COLOURS[k % len(COLOURS)], MARKERS[k % len(MARKERS)]
         mine = points[members == k]
-        axes.scatter(
-            mine[:, 0], mine[:, 1], s=8, color=colour, marker=marker, alpha=0.45, linewidths=0
-        )
-        axes.scatter(
-            mean[0], mean[1], s=110, color=colour, marker=marker, edgecolors="black", zorder=3
-        )
-    axes.set(title=title, xlabel="class-mean plane, axis 1", ylabel="axis 2")
+        axes.scatter(mine[:, 0], mine[:, 1], s=8, color=colour, marker=marker, alpha=0.45, lw=0)
+        x, y = mine.mean(axis=0)
+        mean = axes.scatter(x, y, s=90, color=colour, marker=marker, label=str(name), zorder=3)
+        mean.set_edgecolor("black")
     axes.set_aspect("equal", "datalim")
+    axes.locator_params(nbins=6)
     axes.grid(alpha=0.3)
+
+
+def _features_alt(run: StoredRun) -> str:
+    one = run.history[run.history["stage"] == "one"]["nc1"]
+    return (
+        f"Two scatter plots of the training features on the plane of the class means, one colour "
+        f"and marker a class: a mixed cloud before stage one (NC1 {one.iloc[0]:.3g}), "
+        f"clusters around the class means after it (NC1 {one.iloc[-1]:.3g})."
+    )
+
+
+def _spectrum(run: StoredRun) -> Figure:
+    figure = Figure(figsize=(5, 3.4), layout="constrained")
+    axes = figure.subplots()
+    for key, colour, marker in (("before", COLOURS[8], "o"), ("after", COLOURS[0], "s")):
+        values = _singular_values(run, key)
+        axes.semilogy(np.arange(1, len(values) + 1), values, marker, color=colour, label=key, ms=4)
+    axes.axvline(len(run.metrics["classes"]) - 0.5, color="black", lw=0.8, ls=":")
+    axes.set(xlabel="number", ylabel="singular value", title="singular values of centred features")
+    axes.legend(frameon=False, fontsize="small")
+    axes.grid(alpha=0.3, which="both")
+    return figure
+
+
+def _singular_values(run: StoredRun, key: str) -> NDArray[np.float64]:
+    h = run.arrays[key].astype(np.float64)
+    values: NDArray[np.float64] = np.linalg.svd(h - h.mean(axis=0), compute_uv=False)
+    return values
+
+
+def _spectrum_alt(run: StoredRun) -> str:
+    k = len(run.metrics["classes"]) - 1
+    values = _singular_values(run, "after")
+    drop = f", and the next one is {values[k]:.3g}" if k < len(values) else ""
+    return (
+        "Singular values of the centred training features before and after stage one, in "
+        f"falling order; after it number {k} (classes less one) is {values[k - 1]:.3g}{drop}."
+    )
+
+
+def _confusion(run: StoredRun) -> Figure:
+    counts, classes = run.arrays["confusion"], run.metrics["classes"]
+    size = min(9.0, 2.2 + 0.45 * len(classes))
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.subplots()
+    shares = counts / counts.sum(axis=1, keepdims=True).clip(min=1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, str(count), ha="center", va="center", color=colour, fontsize=8)
+    names = [str(name)[:14] for name in classes]
+    axes.set_xticks(range(len(names)), names, rotation=60, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="predicted", ylabel="true", title="test samples")
+    return figure
+
+
+def _confusion_alt(run: StoredRun) -> str:
+    counts = run.arrays["confusion"]
+    wrong = counts.sum() - np.trace(counts)
+    return f"Confusion matrix of {counts.sum()} test samples: {wrong} are off the diagonal."
+
+
+def _comparison(run: StoredRun) -> Figure:
+    scores = {
+        name: error_interval(rows, run.metrics["overlap"]) for name, rows in run.scores.items()
+    }
+    known = {name: interval for name, interval in scores.items() if interval is not None}
+    figure = Figure(figsize=(7, 1.2 + 0.42 * len(known)), layout="constrained")
+    axes = figure.subplots()
+    for row, (name, (estimate, low, high)) in enumerate(known.items()):
+        colour = COLOURS[0] if name == OURS else COLOURS[8]
+        axes.plot([100 * low, 100 * high], [row, row], color=colour, lw=2)
+        axes.plot(100 * estimate, row, "o", color=colour)
+    axes.set_yticks(range(len(known)), list(known))
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.set(xlabel="test error, % (95 % interval)", title="the same data, other methods")
+    axes.grid(alpha=0.3, axis="x")
+    return figure
+
+
+def _comparison_alt(run: StoredRun) -> str:
+    parts = [
+        f"{name} {100 * interval.estimate:.2f} %"
+        for name, rows in run.scores.items()
+        if (interval := error_interval(rows, run.metrics["overlap"])) is not None
+    ]
+    return "Test errors with intervals: " + ", ".join(parts) + "."
+
+
+FIGURES = (
+    FigureKind("curves", "Training", _curves, _curves_alt),
+    FigureKind("features", "Features before and after", _features, _features_alt),
+    FigureKind("spectrum", "Singular values of the features", _spectrum, _spectrum_alt),
+    FigureKind("confusion", "Confusion matrix", _confusion, _confusion_alt),
+    FigureKind("comparison", "Against other methods", _comparison, _comparison_alt),
+)

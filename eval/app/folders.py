@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -43,33 +44,62 @@ def free_folder(name: str) -> Path:
 def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield a scratch folder that becomes `out` when the context ends well, else vanishes.
 
+    With `force` an earlier folder of ours gives way, and only once the new one is whole.
+
     Raises
     ------
     FileExistsError
-        If `out` exists and `force` is not given, or is not the folder of a run.
+        If `out` exists and `force` is not given, or is not a folder that gibbsnet wrote.
     OSError
         If it cannot be written; nothing is left behind.
     """
-    check_folder(out, force=force)
+    out = check_folder(out, force=force)
+    made = [folder for folder in out.parents if not folder.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         yield scratch
         scratch.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(scratch, out)
+        _put_in_place(scratch, out)
+        made = []
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        for folder in made:
+            folder.rmdir()
 
 
-def check_folder(out: Path, *, force: bool = False) -> None:
-    """Refuse, before any work, a folder that could not be written in the end."""
-    if out.exists():
+def _put_in_place(scratch: Path, out: Path) -> None:
+    if not out.exists():
+        scratch.rename(out)
+        return
+    old = scratch.with_name(scratch.name + "-old")
+    out.rename(old)
+    scratch.rename(out)
+    shutil.rmtree(old)
+
+
+def check_folder(out: Path, *, force: bool = False) -> Path:
+    """Refuse, before any work, a folder that could not be written in the end.
+
+    Returns its absolute path.
+    """
+    out = Path(os.path.abspath(out))
+    if out == Path.cwd() or out in Path.cwd().parents:
+        raise FileExistsError(f"{out} is or holds the working directory: choose another --out")
+    if os.path.lexists(out):
         if not force:
             raise FileExistsError(f"{out} exists already: choose another --out, or --force")
-        if not (out / "config.json").is_file():
-            raise FileExistsError(f"{out} is not the folder of a run: it is left as it is")
-    parent = next(folder for folder in out.absolute().parents if folder.exists())
+        if out.is_symlink() or not _is_ours(out):
+            raise FileExistsError(f"{out} is not a folder that gibbsnet wrote: it is left as it is")
+    parent = next(folder for folder in out.parents if os.path.lexists(folder))
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise PermissionError(f"{out} cannot be written: no right to write in {parent}")
+    return out
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return "gibbsnet" in config["versions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

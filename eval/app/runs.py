@@ -1,35 +1,34 @@
-"""A run: train the network and its company on the same data, measure, keep everything."""
+"""A run: train the network and its company on the same data, and measure."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
+from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from eval.accuracy import Interval, mean_interval, mismatch_error, mismatch_interval
+from eval.app.model_store import SavedModel
+from eval.app.recorder import FrameRecorder, Stopper
 from eval.baselines import baseline_models
 from eval.collapse import nc1
-from eval.loading import load_dataset
+from eval.loading import load_source
+from eval.registry import Dataset, Distribution
 from eval.synthetic import SeparableDistribution
 from eval.theory import AssumptionCheck, check_assumptions
 from gibbs.langevin import LangevinState
 from stages import TwoStageClassifier
 
-__all__ = ["Outcome", "RunConfig", "Score", "Split", "draw_split", "execute", "table", "write"]
+__all__ = ["OURS", "Outcome", "RunConfig", "Score", "Split", "draw_split", "execute", "table"]
 
 OURS = "two-stage network"
 
@@ -41,9 +40,9 @@ class RunConfig:
     Attributes
     ----------
     data : str
-        "separable", a built-in data set, or a CSV file.
-    target : str or None
-        Label column of a CSV file.
+        "separable", a registered data set, or a file.
+    target, index, separator : str or None
+        Columns and separator of a file, see :func:`eval.load_dataset`.
     seed : int
         Repetition r draws its data or split, and trains, with seed + r.
     repeats : int
@@ -59,6 +58,8 @@ class RunConfig:
 
     data: str = "separable"
     target: str | None = None
+    index: str | None = None
+    separator: str | None = None
     seed: int = 0
     repeats: int = 1
     test_size: float = 0.4
@@ -73,13 +74,22 @@ class RunConfig:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training and test samples, as every method sees them."""
+    """Training and test samples, as every method sees them: (raw - shift) / scale."""
 
     name: str
     x: NDArray[np.float64]
     y: NDArray[Any]
     x_test: NDArray[np.float64]
     y_test: NDArray[Any]
+    shift: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    feature_names: tuple[str, ...]
+    fresh: bool
+
+    @property
+    def overlap(self) -> float:
+        """n_test / n_train for splits of one data set, 0 for a fresh draw."""
+        return 0.0 if self.fresh else len(self.y_test) / len(self.y)
 
 
 @dataclass(frozen=True)
@@ -96,82 +106,159 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run gives; `model`, `split`, and the features belong to its first repetition."""
+    """What a run gives.
+
+    Attributes
+    ----------
+    complete : bool
+        False for a run that was stopped early; it holds what there was.
+    scores : dict of str to list of Score
+        By method, one score a repetition.
+    losses : list of dict
+        Loss after both stages, one entry a repetition.
+    model, split, frames, confusion, assumptions
+        Of the first repetition: the fitted network, its data, its features on the way, the
+        test confusion matrix (true class by row), and the paper's assumptions.
+    """
 
     config: RunConfig
+    complete: bool
     scores: dict[str, list[Score]]
     losses: list[dict[str, float]]
     assumptions: tuple[AssumptionCheck, ...]
     model: TwoStageClassifier
     split: Split
-    features_before: NDArray[np.float64]
-    features_after: NDArray[np.float64]
+    frames: FrameRecorder
+    confusion: NDArray[np.int64]
+
+    @property
+    def saved_model(self) -> SavedModel:
+        """The network of the first repetition with its column scaling."""
+        split = self.split
+        return SavedModel(self.model, split.shift, split.scale, split.feature_names)
 
 
-def draw_split(config: RunConfig, repeat: int) -> Split:
-    """Draw the data, or the stratified split, of one repetition."""
-    seed = config.seed + repeat
+def load(config: RunConfig) -> Dataset | Distribution | None:
+    """Load what the data option names; None for "separable", drawn anew in each repetition."""
     if config.data == "separable":
+        return None
+    return load_source(config.data, config.target, index=config.index, separator=config.separator)
+
+
+def draw_split(
+    config: RunConfig, repeat: int, source: Dataset | Distribution | None = None
+) -> Split:
+    """Draw the data, or the stratified split, of one repetition.
+
+    `source` is what :func:`load` gave; None loads it again.
+    """
+    source = source or load(config)
+    if isinstance(source, Dataset):
+        return _split_dataset(source, config, config.seed + repeat)
+    return _draw_fresh(source, config, config.seed + repeat)
+
+
+def _split_dataset(data: Dataset, config: RunConfig, seed: int) -> Split:
+    x, x_test, y, y_test = train_test_split(
+        data.x, data.y, test_size=config.test_size, stratify=data.y, random_state=seed
+    )
+    shift, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
+    if data.standardize:
+        scaler = StandardScaler().fit(x)
+        shift, scale = scaler.mean_, scaler.scale_
+    return Split(
+        name=f"{data.name}, n={len(x)}, {len(x_test)} held out",
+        x=(x - shift) / scale,
+        y=y,
+        x_test=(x_test - shift) / scale,
+        y_test=y_test,
+        shift=shift,
+        scale=scale,
+        feature_names=data.feature_names or _default_names(x.shape[1]),
+        fresh=False,
+    )
+
+
+def _draw_fresh(law: Distribution | None, config: RunConfig, seed: int) -> Split:
+    name = f"{config.data}, n={config.n_samples}, {config.n_test} fresh test points"
+    if law is None:
         law = SeparableDistribution(
             config.n_features, config.n_classes, margin=config.margin, random_state=seed
         )
-        train, test = np.random.SeedSequence(seed).generate_state(2)
         name = (
             f"separable, q={config.n_classes}, d={config.n_features}, tau/M={config.margin:g}, "
             f"n={config.n_samples}, {config.n_test} fresh test points"
         )
-        drawn = (*law.sample(config.n_samples, int(train)), *law.sample(config.n_test, int(test)))
-        return Split(name, *drawn)
-    data = load_dataset(config.data, config.target)
-    x, x_test, y, y_test = train_test_split(
-        data.x, data.y, test_size=config.test_size, stratify=data.y, random_state=seed
-    )
-    if data.standardize:
-        scaler = StandardScaler().fit(x)
-        x, x_test = scaler.transform(x), scaler.transform(x_test)
-    return Split(f"{data.name}, n={len(x)}, {len(x_test)} held out", x, y, x_test, y_test)
+    train, test = np.random.SeedSequence(seed).generate_state(2)
+    x, y = law.sample(config.n_samples, int(train))
+    x_test, y_test = law.sample(config.n_test, int(test))
+    for option, labels in (("--n-samples", y), ("--n-test", y_test)):
+        classes, counts = np.unique(labels, return_counts=True)
+        if len(classes) < len(np.unique(y_test)) or counts.min() < 2:
+            raise ValueError(
+                f"{option}={len(labels)} is too small: every class needs at least 2 samples"
+            )
+    d = x.shape[1]
+    return Split(name, x, y, x_test, y_test, np.zeros(d), np.ones(d), _default_names(d), fresh=True)
+
+
+def _default_names(d: int) -> tuple[str, ...]:
+    return tuple(f"x{k}" for k in range(d))
 
 
 def execute(
-    config: RunConfig, *, progress: bool = True, say: Callable[[str], None] | None = None
+    config: RunConfig,
+    *,
+    progress: bool = True,
+    say: Callable[[str], None] | None = None,
+    stopper: Stopper | None = None,
 ) -> Outcome:
     """Train and measure every method on every repetition.
+
+    `say` is told what is done; once `stopper` is raised, the training in hand ends early and
+    nothing more is begun.
 
     Raises
     ------
     ValueError, FileNotFoundError
         If data or parameters are not usable.
     """
+    if config.repeats < 1:
+        raise ValueError(f"repeats must be >= 1, got {config.repeats}")
+    stopper = stopper or Stopper()
+    source = load(config)
     scores: dict[str, list[Score]] = {}
     losses: list[dict[str, float]] = []
-    first: tuple[Any, ...] | None = None
+    first: tuple[TwoStageClassifier, Split, FrameRecorder] | None = None
     for repeat in range(config.repeats):
+        if stopper.raised:
+            break
         if say is not None and config.repeats > 1:
             say(f"repetition {repeat + 1} of {config.repeats}")
-        split = draw_split(config, repeat)
+        split = draw_split(config, repeat, source)
         model = _network(config, repeat, verbose=progress)
-        snapshots: list[NDArray[np.float64]] = []
-        score = _score(
-            model, split, {"nc1": _nc1_observer(split.y), "snapshot": _snapshot(snapshots)}
-        )
-        scores.setdefault(OURS, []).append(score)
-        losses.append(
-            {
-                "stage one": float(model.stage_two_history_["loss"][0]),
-                "stage two": float(model.stage_two_history_["loss"][1]),
-            }
-        )
-        for name, other in baseline_models(config.seed + repeat).items():
-            scores.setdefault(name, []).append(_score(other, split))
-        if config.controls:
-            for name, control in _controls(config, repeat, split, progress):
-                scores.setdefault(name, []).append(control)
-        if first is None:
-            checks = check_assumptions(model.problem(split.x, split.y))
-            first = (checks, model, split, snapshots[0], snapshots[-1])
+        frames = FrameRecorder(len(split.y), model.max_iter)
+        observers = {"nc1": _nc1_observer(split.y), "frames": frames, "stop": stopper}
+        scores.setdefault(OURS, []).append(_score(model, split, observers))
+        stage_one, stage_two = (float(v) for v in model.stage_two_history_["loss"])
+        losses.append({"stage one": stage_one, "stage two": stage_two})
+        for name, score in _company(config, repeat, split, progress, stopper):
+            scores.setdefault(name, []).append(score)
+        first = first or (model, split, frames)
     if first is None:
-        raise ValueError(f"repeats must be >= 1, got {config.repeats}")
-    return Outcome(config, scores, losses, *first)
+        raise KeyboardInterrupt
+    model, split, frames = first
+    return Outcome(
+        config,
+        not stopper.raised,
+        scores,
+        losses,
+        check_assumptions(model.problem(split.x, split.y)),
+        model,
+        split,
+        frames,
+        confusion_matrix(split.y_test, model.predict(split.x_test), labels=model.classes_),
+    )
 
 
 def _network(config: RunConfig, repeat: int, **changes: Any) -> TwoStageClassifier:
@@ -189,49 +276,49 @@ def _score(model: Any, split: Split, observers: dict[str, Any] | None = None) ->
             nc1(model.transform(split.x), split.y),
             nc1(model.transform(split.x_test), split.y_test),
         )
-    _, low, high = interval = mismatch_interval(split.y_test, model.predict(split.x_test))
+    estimate, low, high = mismatch_interval(split.y_test, model.predict(split.x_test))
     train = mismatch_error(split.y, model.predict(split.x))
-    return Score(train, interval.estimate, (low, high), *collapse, seconds)
+    return Score(train, estimate, (low, high), *collapse, seconds)
 
 
-def _controls(
-    config: RunConfig, repeat: int, split: Split, progress: bool
+def _company(
+    config: RunConfig, repeat: int, split: Split, progress: bool, stopper: Stopper
 ) -> Iterator[tuple[str, Score]]:
+    """Baselines and controls, until the stopper is raised."""
+    for name, baseline in baseline_models(config.seed + repeat).items():
+        if stopper.raised:
+            return
+        yield name, _score(baseline, split)
+    if not config.controls or stopper.raised:
+        return
     inputs = (nc1(split.x, split.y), nc1(split.x_test, split.y_test))
     yield "control: raw inputs", Score(None, None, None, *inputs, None)
-    untrained = _network(config, repeat, max_iter=0)
-    yield "control: untrained neurons", _score(untrained, split)
+    yield "control: untrained neurons", _score(_network(config, repeat, max_iter=0), split)
     rng = np.random.default_rng(config.seed + repeat)
     shuffled = dataclasses.replace(split, y=rng.permutation(split.y))
     network = _network(config, repeat, verbose=progress)
-    yield "control: shuffled labels", _score(network, shuffled)
+    score = _score(network, shuffled, {"stop": stopper})
+    if not stopper.raised:
+        yield "control: shuffled labels", score
 
 
 def _nc1_observer(labels: NDArray[Any]) -> Callable[[LangevinState], float]:
     return lambda state: nc1(state.features, labels)
 
 
-def _snapshot(kept: list[NDArray[np.float64]]) -> Callable[[LangevinState], float]:
-    def observe(state: LangevinState) -> float:
-        del kept[1:]
-        kept.append(state.features.double().numpy())
-        return float(state.step)
-
-    return observe
-
-
-def summarize(values: list[float | None]) -> Interval | None:
+def summarize(values: list[float | None], overlap: float) -> Interval | None:
     """Mean over the repetitions with its t interval; None for a method without that number."""
     numbers = [value for value in values if value is not None]
-    return mean_interval(numbers) if numbers else None
+    return mean_interval(numbers, overlap=overlap) if numbers else None
 
 
-def error_interval(scores: list[Score]) -> Interval | None:
+def error_interval(scores: list[Score], overlap: float) -> Interval | None:
     """Test error with its 95 % interval; None for a method without one.
 
     One repetition: the binomial interval of its test samples. Several: Student's interval of
-    their mean, but never narrower than R of those binomial intervals allow their mean to be:
-    five runs without an error do not prove that the error is 0.
+    their mean, but never narrower than those binomial intervals allow their mean to be, as
+    five runs without an error do not prove that the error is 0: R fresh test sets shrink a
+    binomial interval by sqrt(R), splits of one data set do not.
     """
     runs = [(s.test_error, *s.interval) for s in scores if s.interval and s.test_error is not None]
     if not runs:
@@ -239,35 +326,43 @@ def error_interval(scores: list[Score]) -> Interval | None:
     estimate, low, high = (float(v) for v in np.mean(runs, axis=0))
     if len(runs) == 1:
         return Interval(estimate, low, high)
-    _, t_low, t_high = mean_interval([run[0] for run in runs])
-    shrink = math.sqrt(len(runs))
+    _, t_low, t_high = mean_interval([run[0] for run in runs], overlap=overlap)
+    shrink = 1.0 if overlap else math.sqrt(len(runs))
     low = min(t_low, estimate - (estimate - low) / shrink)
     return Interval(estimate, max(0.0, low), max(t_high, estimate + (high - estimate) / shrink))
 
 
-def paired_difference(outcome: Outcome, name: str) -> Interval | None:
+def paired_difference(scores: dict[str, list[Score]], name: str, overlap: float) -> Interval | None:
     """Test error of another method minus ours, paired by repetition; None without pairs."""
-    other = [score.test_error for score in outcome.scores[name]]
-    ours = [score.test_error for score in outcome.scores[OURS]]
+    other = [score.test_error for score in scores[name]]
+    ours = [score.test_error for score in scores[OURS]][: len(other)]
     if name == OURS or len(ours) < 2 or None in other:
         return None
-    return mean_interval(np.array(other, dtype=float) - np.array(ours, dtype=float))
+    return mean_interval(
+        np.array(other, dtype=float) - np.array(ours, dtype=float), overlap=overlap
+    )
 
 
-def table(outcome: Outcome) -> pd.DataFrame:
-    """One row a method: errors in percent with 95 % intervals, NC1, seconds."""
+def table(scores: dict[str, list[Score]], overlap: float) -> pd.DataFrame:
+    """One row a method: errors in percent with 95 % intervals, NC1, seconds.
+
+    `overlap` is that of :func:`eval.mean_interval`: n_test / n_train for splits of one data
+    set, 0 for fresh data in every repetition.
+    """
     rows = []
-    for name, scores in outcome.scores.items():
+    for name, runs in scores.items():
         row = {
             "method": name,
-            "train error %": _percent(summarize([s.train_error for s in scores]), ends=False),
-            "test error % [95 %]": _percent(error_interval(scores)),
-            "NC1 train": _number(summarize([s.nc1_train for s in scores])),
-            "NC1 test": _number(summarize([s.nc1_test for s in scores])),
-            "fit s": "-" if scores[0].seconds is None else f"{_mean_seconds(scores):.2f}",
+            "train error %": _percent(
+                summarize([s.train_error for s in runs], overlap), ends=False
+            ),
+            "test error % [95 %]": _percent(error_interval(runs, overlap)),
+            "NC1 train": _number(summarize([s.nc1_train for s in runs], overlap)),
+            "NC1 test": _number(summarize([s.nc1_test for s in runs], overlap)),
+            "fit s": "-" if runs[0].seconds is None else f"{_mean_seconds(runs):.2f}",
         }
-        if outcome.config.repeats > 1:
-            row["error minus ours % [95 %]"] = _percent(paired_difference(outcome, name))
+        if len(scores[OURS]) > 1:
+            row["error minus ours % [95 %]"] = _percent(paired_difference(scores, name, overlap))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -293,43 +388,8 @@ def _number(interval: Interval | None) -> str:
 def history(model: TwoStageClassifier) -> pd.DataFrame:
     """Both histories of a fitted network as one tidy table."""
     stages = []
-    for name, columns in (
-        ("one", model.history_),
-        ("two", model.stage_two_history_),
-    ):
-        frame = pd.DataFrame(columns).drop(columns="snapshot", errors="ignore")
+    for name, columns in (("one", model.history_), ("two", model.stage_two_history_)):
+        frame = pd.DataFrame(columns).drop(columns=["frames", "stop"], errors="ignore")
         frame.insert(0, "stage", name)
         stages.append(frame)
     return pd.concat(stages, ignore_index=True)
-
-
-def write(outcome: Outcome, folder: Path) -> None:
-    """Write config.json, metrics.json, history.csv and the figure into an existing folder."""
-    from eval.app.figures import draw_run
-
-    versions = {name: version(name) for name in ("gibbsnet", "torch", "numpy", "scikit-learn")}
-    machine = {"python": platform.python_version(), "threads": torch.get_num_threads()}
-    config = dataclasses.asdict(outcome.config) | {"versions": versions | machine}
-    _dump(folder / "config.json", config)
-    metrics = {
-        "data": outcome.split.name,
-        "scores": {
-            name: [dataclasses.asdict(score) for score in scores]
-            for name, scores in outcome.scores.items()
-        },
-        "losses": outcome.losses,
-        "assumptions": [dataclasses.asdict(check) for check in outcome.assumptions],
-    }
-    _dump(folder / "metrics.json", metrics)
-    history(outcome.model).to_csv(folder / "history.csv", index=False)
-    draw_run(
-        history(outcome.model),
-        outcome.features_before,
-        outcome.features_after,
-        outcome.split.y,
-        folder / "run.png",
-    )
-
-
-def _dump(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 from sklearn.metrics import balanced_accuracy_score
 
 from eval import mean_interval, mismatch_error, mismatch_interval
@@ -68,6 +68,34 @@ def test_mean_interval_is_students():
     ours = mean_interval(values)
     assert ours == pytest.approx((values.mean(), expected.low, expected.high))
     assert np.isnan(mean_interval([1.0]).low)
+
+
+def test_interval_of_overlapping_splits_covers_the_population_error():
+    # Nearest class mean on 10 splits of 120 samples; the mean population error of its ten
+    # classifiers is known by formula. 200 data sets: 95 % coverage gives < 88 % with chance
+    # 4e-5. Student's interval without the correction covers far less.
+    rng = np.random.default_rng(0)
+    covered, naive = 0, 0
+    for _ in range(200):
+        y = np.arange(120) % 2
+        x = rng.normal(size=(120, 4)) + 0.5 * (2 * y[:, None] - 1)
+        errors, exact = [], []
+        for _ in range(10):
+            order = rng.permutation(120)
+            train, test = order[:72], order[72:]
+            low, high = (x[train][y[train] == k].mean(axis=0) for k in (0, 1))
+            w, b = high - low, (high @ high - low @ low) / 2
+            errors.append(mismatch_error(y[test], (x[test] @ w > b).astype(int)))
+            scale = np.linalg.norm(w)
+            wrong = [norm.cdf(s * (b - s * 0.5 * w.sum()) / scale) for s in (1, -1)]
+            exact.append(np.mean(wrong))
+        for overlap, count in ((48 / 72, "covered"), (0.0, "naive")):
+            _, low, high = mean_interval(errors, overlap=overlap)
+            hit = low <= np.mean(exact) <= high
+            covered += hit and count == "covered"
+            naive += hit and count == "naive"
+    assert covered / 200 > 0.88
+    assert naive / 200 < 0.85
 
 
 def test_bad_input_is_named():

@@ -1,16 +1,20 @@
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 from sklearn.datasets import load_wine
 
 from eval.app import runs
 from eval.app.cli import main
-from eval.app.figures import class_mean_plane
+from eval.app.model_store import load_model
+from eval.app.run_folder import read_run
 from eval.app.runs import OURS, RunConfig, draw_split, execute
 
 FAST = ["--neurons", "50", "--steps", "20", "--quiet"]
@@ -40,11 +44,11 @@ def test_run_writes_all_that_is_needed_and_prints_a_table(tmp_path):
         assert name in result.output
     for name in ("raw inputs", "untrained neurons", "shuffled labels", "Assumption 3"):
         assert name in result.output
+    files = "config.json features.npz figures history.csv manifest.json metrics.json"
     assert sorted(p.name for p in out.iterdir()) == [
-        "config.json",
-        "history.csv",
-        "metrics.json",
-        "run.png",
+        *files.split(),
+        "model.safetensors",
+        "report.html",
     ]
     assert json.loads((out / "config.json").read_text())["model"] == {
         "n_neurons": 50,
@@ -55,8 +59,6 @@ def test_run_writes_all_that_is_needed_and_prints_a_table(tmp_path):
     history = pd.read_csv(out / "history.csv")
     assert list(history["stage"]) == ["one", "one", "one", "two", "two"]
     assert {"loss", "nc1", "gradient_norm", "seconds"} <= set(history.columns)
-    with Image.open(out / "run.png") as image:
-        assert image.width > 1000
 
 
 def test_config_repeats_the_run_to_the_bit(tmp_path):
@@ -118,19 +120,8 @@ def test_force_replaces_a_run_but_nothing_else(tmp_path):
     (other / "chapter").write_text("dear")
     result = invoke(*TINY, "--out", other, "--force")
     assert result.exit_code == 2
-    assert "not the folder of a run" in result.output
+    assert "not a folder that gibbsnet wrote" in " ".join(result.output.split())
     assert (other / "chapter").read_text() == "dear"
-
-
-def test_class_mean_plane_keeps_what_separates_two_means():
-    rng = np.random.default_rng(0)
-    labels = np.repeat([0, 1], 20)
-    features = rng.normal(scale=1e-3, size=(40, 6))
-    features[:, 4] += 5.0 * labels
-    points, means, members = class_mean_plane(features, labels)
-    assert points.shape == (40, 2)
-    assert abs(means[1, 0] - means[0, 0]) == pytest.approx(5.0, abs=1e-2)
-    assert members.tolist() == labels.tolist()
 
 
 HEADER = "a,b,label\n"
@@ -219,7 +210,93 @@ def test_help_and_version():
 
 def test_interval_of_repetitions_without_errors_has_a_width():
     scores = [runs.Score(0.0, 0.0, (0.0, 4e-4), None, None, 1.0)] * 4
-    assert runs.error_interval(scores) == pytest.approx((0.0, 0.0, 2e-4))
-    spread = [runs.Score(0.0, e, (e, e), None, None, 1.0) for e in (0.01, 0.02, 0.03)]
-    assert runs.error_interval(spread).high == pytest.approx(0.02 + 4.302653 * 0.01 / 3**0.5)
-    assert runs.error_interval([runs.Score(None, None, None, 0.5, 0.5, None)]) is None
+    assert runs.error_interval(scores, 0.0) == pytest.approx((0.0, 0.0, 2e-4))
+    assert runs.error_interval(scores, 0.5) == pytest.approx((0.0, 0.0, 4e-4))
+    spread = [runs.Score(0.0, e, (e, e), None, None, 1.0) for e in (0.1, 0.2, 0.3)]
+    half = 4.302653 * 0.1
+    assert runs.error_interval(spread, 0.0).high == pytest.approx(0.2 + half / 3**0.5)
+    assert runs.error_interval(spread, 0.5).high == pytest.approx(0.2 + half * (5 / 6) ** 0.5)
+    assert runs.error_interval([runs.Score(None, None, None, 0.5, 0.5, None)], 0.0) is None
+    pairs = {OURS: spread, "other": spread[::-1]}
+    half *= 2 * (5 / 6) ** 0.5
+    assert runs.paired_difference(pairs, "other", 0.5) == pytest.approx((0.0, -half, half))
+
+
+def test_force_spares_foreign_folders_links_and_the_working_directory(tmp_path, monkeypatch):
+    foreign = tmp_path / "model"
+    foreign.mkdir()
+    (foreign / "config.json").write_text('{"layers": 12}')
+    (foreign / "weights").write_text("dear")
+    link = tmp_path / "link"
+    link.symlink_to(foreign)
+    dangling = tmp_path / "dangling"
+    dangling.symlink_to(tmp_path / "nowhere")
+    monkeypatch.chdir(foreign)
+    for out in (foreign, link, dangling, Path(), tmp_path):
+        result = invoke(*TINY, "--out", out, "--force")
+        assert result.exit_code == 2, result.output
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["dangling", "link", "model"]
+    assert (foreign / "weights").read_text() == "dear"
+
+
+def start_run(out, *options):
+    """A long run in a process of its own, once its training is under way."""
+    command = [sys.executable, "-m", "eval.app", "run", "--steps", "1000000", "--neurons", "30"]
+    process = subprocess.Popen(
+        [*command, "--out", str(out), *options],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert "classes" in process.stderr.readline() + process.stderr.readline()
+    time.sleep(2)
+    return process
+
+
+def test_ctrl_c_keeps_a_valid_partial_folder_and_twice_leaves_nothing(tmp_path):
+    out = tmp_path / "run"
+    process = start_run(out, "--data", "iris")
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 0, stderr
+    assert "stopping; what there is will be kept" in stderr
+    assert "partial, stopped early" in stdout
+    stored = read_run(out)
+    assert not stored.complete
+    assert 0 < stored.metrics["steps"] < 1_000_000
+    assert list(stored.scores) == [OURS]
+    assert "<strong>Partial run.</strong>" in (out / "report.html").read_text()
+    assert load_model(out / "model.safetensors").predict(np.zeros((1, 4))).shape == (1,)
+
+    process = start_run(tmp_path / "none", "--data", "iris")
+    process.send_signal(signal.SIGSTOP)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.02)
+    process.communicate(timeout=60)
+    if not (tmp_path / "none").exists():  # the second one came before the run could end
+        assert process.returncode != 0
+    assert {p.name for p in tmp_path.iterdir()} <= {"none", "run"}
+
+
+def test_json_for_scripts(tmp_path):
+    result = invoke(*TINY, "--json", "--out", tmp_path / "run")
+    assert json.loads(result.stdout)["scores"][OURS][0]["test_error"] >= 0
+    assert result.stderr == ""
+    report = CliRunner().invoke(main, ["report", str(tmp_path / "run"), "--json"])
+    assert json.loads(report.stdout) == json.loads(result.stdout)
+
+
+def test_data_are_described_before_training(tmp_path):
+    words = [word for word in FAST if word != "--quiet"]
+    result = invoke("--data", "wine", *words, "--out", tmp_path / "run")
+    assert "class_0" in result.stderr
+    assert "178" in result.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell):
+    result = CliRunner().invoke(main, ["completion", shell])
+    assert result.exit_code == 0, result.output
+    assert "_GIBBSNET_COMPLETE" in result.output

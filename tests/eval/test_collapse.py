@@ -44,10 +44,18 @@ def test_nc1_in_float32_is_that_of_the_values_cast_up():
     assert nc1(features, labels) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 1e10])
-def test_constant_features_have_no_nc1(value):
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 1e10])
+@pytest.mark.parametrize("n", [6, 1000, 60_000])
+def test_constant_features_have_no_nc1(value, n):
     with pytest.raises(ValueError, match="total variance 0"):
-        nc1(np.full((6, 3), value), [0, 0, 0, 1, 1, 1])
+        nc1(np.full((n, 3), value), np.arange(n) % 3)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e160])
+def test_nc1_knows_no_scale(scale):
+    features = np.random.default_rng(0).normal(size=(30, 4))
+    labels = np.arange(30) % 3
+    assert nc1(scale * features, labels) == pytest.approx(nc1(features, labels), rel=1e-12)
 
 
 def test_bad_input_is_named():

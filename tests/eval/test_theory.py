@@ -41,12 +41,13 @@ def test_each_way_to_fail_is_told(change, number, reason):
     assert reason in check.reason
 
 
-def test_odd_activations_need_inputs_distinct_up_to_sign():
-    # x and -x are distinct and non-zero in every coordinate, yet tanh makes their rows
-    # dependent: the kernel of Lemma 4.7 is singular.
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "erf"])
+def test_symmetric_activations_need_inputs_distinct_up_to_sign(activation):
+    # x and -x are distinct and non-zero in every coordinate, yet two such pairs have dependent
+    # rows: the kernel of Lemma 4.7 is singular.
     opposite = torch.stack([X[0], -X[0], X[1], -X[1]])
-    tanh = dataclasses.replace(GOOD, x=opposite, activation="tanh")
-    assert not check_assumptions(tanh)[1].met
+    problem = dataclasses.replace(GOOD, x=opposite, activation=activation)
+    assert not check_assumptions(problem)[1].met
     u = torch.randn(20_000, 2, generator=seeded(), dtype=torch.float64)
-    k = kernel(opposite.double(), u, tanh.sigma)
+    k = kernel(opposite.double(), u, problem.sigma)
     assert float(torch.linalg.eigvalsh(k)[0]) < 1e-14

@@ -13,6 +13,7 @@ from gibbs import (
     LangevinStatus,
     Particles,
     Problem,
+    StopRun,
     data_loss,
     features,
     outputs,
@@ -144,16 +145,34 @@ def test_global_random_state_is_neither_read_nor_written():
     assert torch.equal(before, torch.get_rng_state())
 
 
+def test_minibatch_steps_are_those_of_the_batches():
+    problem = small_problem(n=12, beta=math.inf)
+    start = sample_normal(problem, 30, generator=seeded())
+    result = run_langevin(
+        problem, start, n_steps=7, step_size=0.3, batch_size=4, generator=seeded(5)
+    )
+    batches, cloud = gibbs.langevin._batches(problem, 4, seeded(5)), start
+    for _ in range(7):
+        x, y = next(batches)
+        gradient = potential_gradient(dataclasses.replace(problem, x=x, y=y), cloud)
+        cloud = Particles(cloud.a - 0.3 * gradient.a, cloud.u - 0.3 * gradient.u)
+    torch.testing.assert_close(result.particles.a, cloud.a, atol=1e-12, rtol=1e-10)
+    torch.testing.assert_close(result.particles.u, cloud.u, atol=1e-12, rtol=1e-10)
+
+
 def test_minibatches_cover_each_epoch_and_average_to_the_full_gradient():
     problem = small_problem(n=12, beta=math.inf)
+    targets = {
+        tuple(x): tuple(y) for x, y in zip(problem.x.tolist(), problem.y.tolist(), strict=True)
+    }
     seen = gibbs.langevin._batches(problem, 4, seeded())
     for _ in range(3):
-        rows = torch.cat([next(seen)[0] for _ in range(3)])
-        assert torch.equal(rows.sort(0).values, problem.x.sort(0).values)
+        x, y = (torch.cat(parts) for parts in zip(*[next(seen) for _ in range(3)], strict=True))
+        assert torch.equal(x.sort(0).values, problem.x.sort(0).values)
+        assert [targets[tuple(row)] for row in x.tolist()] == [tuple(row) for row in y.tolist()]
     # One step from one start, averaged over the batches of an epoch, is the full step in
     # that part of the gradient which is linear in the residual; at fixed features it all is.
     start = sample_normal(problem, 30, generator=seeded())
-    h = features(problem.x, start, problem.sigma)
     full = potential_gradient(problem, start)
     parts = []
     batches = gibbs.langevin._batches(problem, 4, seeded(5))
@@ -162,7 +181,6 @@ def test_minibatches_cover_each_epoch_and_average_to_the_full_gradient():
         parts.append(potential_gradient(dataclasses.replace(problem, x=x, y=y), start))
     torch.testing.assert_close(torch.stack([g.u for g in parts]).mean(0), full.u)
     torch.testing.assert_close(torch.stack([g.a for g in parts]).mean(0), full.a)
-    assert h.shape == (12, 3)
 
 
 def test_history_records_the_state_before_each_stride_and_the_end():
@@ -203,7 +221,7 @@ def test_schedule_decides_each_step():
     start = sample_normal(problem, 20, generator=seeded())
     sizes = [0.3, 0.1, 0.2]
     scheduled = run_langevin(
-        problem, start, n_steps=3, step_size=lambda step: sizes[min(step, 2)], generator=seeded()
+        problem, start, n_steps=3, step_size=sizes.__getitem__, generator=seeded()
     )
     cloud = start
     for eta in sizes:
@@ -222,6 +240,30 @@ def test_automatic_steps_descend_without_divergence(activation, gamma):
     assert result.status is LangevinStatus.COMPLETED
     # Half the loss of zero outputs, 1/2, is far below what a step at the edge would leave.
     assert float(result.history["loss"][-1]) < 0.1
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("batch_size", [1, 4, 16])
+def test_automatic_steps_allow_for_batches(activation, batch_size):
+    # Nearly orthogonal inputs: the curvature of a batch is far above that of all samples.
+    x = torch.nn.functional.normalize(torch.randn(200, 200, generator=seeded(1)))
+    y = torch.nn.functional.one_hot(torch.arange(200) % 2).float()
+    problem = Problem(x, y, torch.eye(2), beta=1e4, gamma=3.0, activation=activation)
+    start = sample_normal(problem, 200, generator=seeded())
+    result = run_langevin(
+        problem, start, n_steps=300, batch_size=batch_size, generator=seeded(), every=50
+    )
+    assert result.status is LangevinStatus.COMPLETED
+    assert float(result.history["loss"][-1]) < float(result.history["loss"][0])
+
+
+def test_automatic_step_without_targets():
+    base = small_problem()
+    problem = dataclasses.replace(base, y=torch.zeros_like(base.y))
+    start = sample_normal(problem, 30, generator=seeded())
+    result = run_langevin(problem, start, n_steps=20, generator=seeded())
+    assert result.status is LangevinStatus.COMPLETED
+    assert bool((result.history["step_size"] > 0).all())
 
 
 def test_divergence_is_a_status_and_leaves_no_nan():
@@ -270,6 +312,9 @@ def test_particles_must_fit_the_problem():
         run_langevin(
             problem, Particles(torch.ones(4, 2), torch.ones(4, 2)), n_steps=1, generator=seeded()
         )
+    nan = Particles(torch.full((4, 3), math.nan).double(), torch.ones(4, 2).double())
+    with pytest.raises(ValueError, match="particles must be finite"):
+        run_langevin(problem, nan, n_steps=1, generator=seeded())
     cloud = sample_normal(problem, 4, generator=seeded()).to(torch.float32)
     with pytest.raises(ValueError, match=r"particles must be torch.float64 on cpu"):
         run_langevin(problem, cloud, n_steps=1, generator=seeded())
@@ -281,3 +326,28 @@ def test_no_steps_return_the_start_measured():
     result = run_langevin(problem, start, n_steps=0, generator=seeded())
     assert torch.equal(result.particles.a, start.a)
     assert result.history["step"].tolist() == [0.0]
+
+
+def test_an_observer_can_end_the_run():
+    problem = small_problem()
+    start = sample_normal(problem, 20, generator=seeded())
+
+    def stop_at_20(state):
+        if state.step >= 20:
+            raise StopRun
+        return 1.0
+
+    result = run_langevin(
+        problem,
+        start,
+        n_steps=100,
+        step_size=0.1,
+        generator=seeded(),
+        observers={"stop": stop_at_20},
+    )
+    assert result.status is LangevinStatus.STOPPED
+    assert "observer ended" in result.status.advice
+    assert result.n_steps == 20
+    assert result.history["stop"].tolist()[:2] == [1.0, 1.0]
+    shorter = run_langevin(problem, start, n_steps=20, step_size=0.1, generator=seeded())
+    assert torch.equal(result.particles.u, shorter.particles.u)

@@ -122,6 +122,11 @@ def test_parameters_after_fit_do_not_change_predictions():
     before = model.decision_function(X)
     model.set_params(gamma=50.0, activation="sigmoid", intercept=0.0)
     assert np.array_equal(model.decision_function(X), before)
+    model.set_params(beta=7.0, lambda_rho=1.0, truncation=2.0, dtype="float64")
+    problem = model.problem(X, Y)
+    settings = (problem.gamma, problem.beta, problem.decay, problem.truncation, problem.dtype)
+    assert settings == (3.0, 1e4, 1e-4, None, torch.float32)
+    assert problem.sigma.name == "tanh"
 
 
 def test_histories_and_observers():
@@ -183,6 +188,8 @@ DATA = [
     (X, np.zeros(150), "y must hold at least 2 classes"),
     (X, np.linspace(0, 1, 150), "Unknown label type: continuous"),
     (np.ones((150, 4)), Y, "X must not be constant"),
+    (np.full((150, 4), 0.1), Y, "X must not be constant"),
+    (X * 1e200, Y, "X must have norms below the largest float"),
     (X[:10], Y, "inconsistent numbers of samples"),
 ]
 

@@ -32,6 +32,15 @@ def test_linear_stage_is_stationary_for_the_regularized_loss():
         assert float(regularized_loss(nearby, cloud, 0.3)) > best
 
 
+def test_linear_stage_solves_without_full_rank():
+    h = torch.randn(5, 1, dtype=torch.float64, generator=seeded()) @ torch.ones(
+        1, 7, dtype=torch.float64
+    )
+    y = h[:, :1].clone()
+    w = fit_linear(h, y, gamma=1.0, lambda_w=1e-20)
+    torch.testing.assert_close(w, torch.full((7, 1), 1 / 7, dtype=torch.float64))
+
+
 def test_linear_stage_refuses_bad_input():
     with pytest.raises(ValueError, match="lambda_w must be > 0, got 0"):
         fit_linear(torch.eye(2), torch.eye(2), gamma=1.0, lambda_w=0)

@@ -1,0 +1,28 @@
+"""The plane on which features are looked at."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.collapse import class_means
+
+__all__ = ["class_mean_axes"]
+
+
+def class_mean_axes(
+    features: NDArray[np.float64], members: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Two orthonormal directions (p, 2) that hold most of the spread of the class means.
+
+    Parameters
+    ----------
+    features : ndarray (n, p)
+    members : ndarray (n,)
+        The class of each row.
+    """
+    means, _ = class_means(features - features.mean(axis=0), members)
+    _, _, axes = np.linalg.svd(means - means.mean(axis=0), full_matrices=True)
+    plane = np.zeros((features.shape[1], 2))
+    plane[:, : min(2, len(axes))] = axes[:2].T
+    return plane

@@ -1,0 +1,61 @@
+"""What a run keeps of its features while they collapse, and how it is stopped early."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gibbs import StopRun
+from gibbs.langevin import LangevinState
+
+__all__ = ["FrameRecorder", "Stopper"]
+
+
+class FrameRecorder:
+    """An observer that keeps the features of some samples at some steps, evenly in log(step).
+
+    Parameters
+    ----------
+    n_samples : int
+    n_steps : int
+    most_rows, most_frames : int
+        Above `most_rows` samples, evenly spaced ones are kept.
+    """
+
+    def __init__(
+        self, n_samples: int, n_steps: int, *, most_rows: int = 500, most_frames: int = 40
+    ) -> None:
+        kept = min(n_samples, most_rows)
+        self.rows: NDArray[np.int64] = np.linspace(0, n_samples - 1, kept).astype(np.int64)
+        self.due = np.unique(np.geomspace(1, max(1, n_steps), most_frames).astype(int)).tolist()
+        self.steps: list[int] = []
+        self.frames: list[NDArray[np.float64]] = []
+        self.first: NDArray[np.float64] | None = None
+        self.last: NDArray[np.float64] | None = None
+
+    def __call__(self, state: LangevinState) -> float:
+        """Keep this state's features where a frame is due; return how many are kept."""
+        if state.n_steps <= 1 and self.frames:  # stage two has the features of the last frame
+            return float(len(self.frames))
+        self.last = state.features.double().numpy(force=True).copy()
+        if self.first is None:
+            self.first = self.last
+        due = [step for step in self.due if step <= state.step]
+        if due or not self.frames or state.step == state.n_steps:
+            self.due = self.due[len(due) :]
+            self.steps.append(state.step)
+            self.frames.append(self.last[self.rows])
+        return float(len(self.frames))
+
+
+class Stopper:
+    """An observer that ends the run once its flag has been raised."""
+
+    def __init__(self) -> None:
+        self.raised = False
+
+    def __call__(self, _: LangevinState) -> float:
+        """Return 0, or end the run."""
+        if self.raised:
+            raise StopRun
+        return 0.0

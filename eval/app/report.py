@@ -1,0 +1,92 @@
+"""One self-contained page about a run."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from eval.app.figures import COLOURS, FIGURES, draw_figures
+from eval.app.run_folder import StoredRun, read_run, seal
+from eval.app.runs import table
+
+__all__ = ["command_line", "refresh"]
+
+OPTIONS = {"n_neurons": "neurons", "n_hidden_features": "hidden-features", "max_iter": "steps"}
+"""Parameters of the classifier whose option has another name."""
+
+
+def refresh(folder: Path) -> None:
+    """Draw the figures and write the report anew from what the folder holds, and seal it."""
+    run = read_run(folder)
+    (folder / "figures").mkdir(exist_ok=True)
+    draw_figures(run, folder / "figures")
+    (folder / "report.html").write_text(_render(run), encoding="utf-8")
+    seal(folder, complete=run.complete)
+
+
+def command_line(config: dict[str, Any]) -> str:
+    """Return the command that repeats a run, from its config.json."""
+    words = ["gibbsnet", "run"]
+    separable = {"n_samples", "n_features", "n_classes", "margin", "n_test"}
+    for name, value in config.items():
+        skip = separable if config["data"] != "separable" else {"test_size"}
+        if name in {"model", "versions", "controls", *skip} or value is None:
+            continue
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    if config["controls"]:
+        words.append("--controls")
+    for name, value in config["model"].items():
+        if name == "center":
+            words.append("--center" if value else "--no-center")
+        else:
+            words += [f"--{OPTIONS.get(name, name).replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def _render(run: StoredRun) -> str:
+    environment = Environment(
+        loader=PackageLoader("eval.app", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rows = table(run.scores, run.metrics["overlap"])
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        figures=[
+            {"name": kind.name, "title": kind.title, "alt": kind.alt(run), "uri": _data_uri(path)}
+            for kind in FIGURES
+            if (path := run.folder / "figures" / f"{kind.name}.svg")
+        ],
+        columns=list(rows.columns),
+        rows=rows.to_numpy().tolist(),
+        animation=_animation(run),
+        command=command_line(run.config),
+        parameters=run.metrics["parameters"],
+    )
+
+
+def _data_uri(path: Path) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def _animation(run: StoredRun) -> str:
+    """Frames as JSON; "<" is escaped, so that no class name can close the script element."""
+    points = run.arrays["points"].astype(np.float64)
+    nc1_at = dict(zip(run.history["step"], run.history["nc1"], strict=True))
+    content = {
+        "steps": run.arrays["steps"].tolist(),
+        "nc1": [nc1_at.get(step) for step in run.arrays["steps"].tolist()],
+        "points": np.round(points / np.abs(points).max(), 4).tolist(),
+        "labels": run.arrays["labels"].tolist(),
+        "classes": [str(name) for name in run.metrics["classes"]],
+        "colours": COLOURS,
+    }
+    return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,0 +1,446 @@
+"""The two-stage network beside other classifiers on the same folds, with intervals."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+from scipy.stats import t as student
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_X_y
+from sklearn.utils.multiclass import check_classification_targets
+
+from eval.accuracy import Interval, mean_interval, mismatch_error, mismatch_interval
+from eval.baselines import comparison_models
+from eval.collapse import nc1
+from stages import TwoStageClassifier
+
+__all__ = [
+    "OURS",
+    "RANDOM_FEATURES",
+    "Comparison",
+    "FoldRecord",
+    "MethodSummary",
+    "compare_baselines",
+    "corrected_interval",
+    "error_interval",
+    "hidden_activations",
+]
+
+OURS = "two-stage network"
+RANDOM_FEATURES = "random features + ridge"
+
+_Parts = tuple[NDArray[np.float64], NDArray[Any], NDArray[np.float64], NDArray[Any]]
+"""Training samples and labels, test samples and labels."""
+
+_ACTIVATIONS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "identity": lambda z: z,
+    "logistic": expit,
+    "tanh": np.tanh,
+    "relu": lambda z: np.maximum(z, 0),
+}
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """One method on one fold. Errors are mismatch errors (balanced by class).
+
+    Attributes
+    ----------
+    method : str
+    fold : int
+        From 0.
+    n_train, n_test : int
+    train_error, test_error : float
+    test_error_low, test_error_high : float
+        95 % interval of the test error for this one classifier, from the test samples alone.
+    fit_seconds, predict_seconds : float
+        The latter for the test samples.
+    nc1_inputs : float or None
+        NC1 of the test samples as the method sees them.
+    nc1_train, nc1_test : float or None
+        NC1 of the method's features: the last hidden layer of an MLP, h(x) of the two-stage
+        network. None for a method without features, and where NC1 is not defined because
+        all features are equal.
+    """
+
+    method: str
+    fold: int
+    n_train: int
+    n_test: int
+    train_error: float
+    test_error: float
+    test_error_low: float
+    test_error_high: float
+    fit_seconds: float
+    predict_seconds: float
+    nc1_inputs: float | None
+    nc1_train: float | None
+    nc1_test: float | None
+
+
+@dataclass(frozen=True)
+class MethodSummary:
+    """One method over all folds: means with 95 % intervals, whose ends are NaN for one fold.
+
+    `test_error` has its interval for one fold too, see :func:`error_interval`.
+    `difference` is the test error minus that of the two-stage network, paired by fold, see
+    :func:`corrected_interval`; None for the network itself. NC1 is None as in
+    :class:`FoldRecord`.
+    """
+
+    method: str
+    train_error: Interval
+    test_error: Interval
+    difference: Interval | None
+    nc1_inputs: Interval | None
+    nc1_train: Interval | None
+    nc1_test: Interval | None
+    fit_seconds: float
+    predict_seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What :func:`compare_baselines` measured.
+
+    Attributes
+    ----------
+    records : tuple of FoldRecord
+        Method by method in the order of the tables, within it fold by fold.
+    labels : ndarray (m,)
+        Labels of all test samples, fold by fold: with folds, every sample once.
+    predictions : dict of str to ndarray (m,)
+        By method, what it predicted of them.
+    """
+
+    records: tuple[FoldRecord, ...]
+    labels: NDArray[Any]
+    predictions: dict[str, NDArray[Any]]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods, ours first."""
+        return tuple(dict.fromkeys(record.method for record in self.records))
+
+    def of(self, method: str) -> tuple[FoldRecord, ...]:
+        """Records of one method, fold by fold.
+
+        Raises
+        ------
+        KeyError
+            If there is no such method.
+        """
+        if method not in self.methods:
+            raise KeyError(f"method must be one of {', '.join(self.methods)}, got {method!r}")
+        return tuple(record for record in self.records if record.method == method)
+
+    def test_error(self, method: str) -> Interval:
+        """Test error with its 95 % interval, see :func:`error_interval`."""
+        pooled = mismatch_interval(self.labels, self.predictions[method])
+        return error_interval([record.test_error for record in self.of(method)], pooled)
+
+    def difference(self, method: str) -> Interval:
+        """Test error of a method minus that of the two-stage network, paired by fold.
+
+        See :func:`corrected_interval`.
+        """
+        pairs = list(zip(self.of(method), self.of(OURS), strict=True))
+        return corrected_interval(
+            [other.test_error - ours.test_error for other, ours in pairs],
+            n_train=float(np.mean([ours.n_train for _, ours in pairs])),
+            n_test=float(np.mean([ours.n_test for _, ours in pairs])),
+        )
+
+    def summary(self) -> tuple[MethodSummary, ...]:
+        """One row a method, in the order of `methods`."""
+        return tuple(self._summarize(method) for method in self.methods)
+
+    def _summarize(self, method: str) -> MethodSummary:
+        records = self.of(method)
+        return MethodSummary(
+            method,
+            train_error=mean_interval([record.train_error for record in records]),
+            test_error=self.test_error(method),
+            difference=None if method == OURS else self.difference(method),
+            nc1_inputs=_mean_where_defined([record.nc1_inputs for record in records]),
+            nc1_train=_mean_where_defined([record.nc1_train for record in records]),
+            nc1_test=_mean_where_defined([record.nc1_test for record in records]),
+            fit_seconds=float(np.mean([record.fit_seconds for record in records])),
+            predict_seconds=float(np.mean([record.predict_seconds for record in records])),
+        )
+
+
+def compare_baselines(
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    folds: int = 5,
+    test_size: float | None = None,
+    standardize: bool = True,
+    random_state: int = 0,
+    models: Mapping[str, Any] | None = None,
+    network: TwoStageClassifier | None = None,
+    controls: bool = False,
+    on_record: Callable[[FoldRecord], None] | None = None,
+) -> Comparison:
+    """Fit and measure the two-stage network and other classifiers on the same folds.
+
+    Nothing is tuned: all settings are fixed before the data are seen, and equal on all folds.
+
+    Parameters
+    ----------
+    X : array-like (n, d)
+    y : array-like (n,)
+        Class labels of any type.
+    folds : int, default 5
+        Stratified, shuffled folds; at most the size of the smallest class.
+    test_size : float, optional
+        Share of the samples to hold out in one stratified split, in place of folds.
+    standardize : bool, default True
+        Whether to give every column mean 0 and variance 1 on the training part of the fold.
+    random_state : int, default 0
+        Decides the folds and the default models.
+    models : mapping of str to scikit-learn classifier, optional
+        What to put beside the network, by name; None means
+        :func:`eval.baselines.comparison_models`. They are cloned, not fitted.
+    network : TwoStageClassifier, optional
+        None means its defaults with this `random_state`. It is cloned, not fitted.
+    controls : bool, default False
+        Whether to add "random features + ridge", the network with `max_iter=0`: the same
+        linear layer on neurons that were never trained. On separable data it shows what
+        the trained features add; an SVC or an MLP there, that the test error can be small
+        without collapse.
+    on_record : callable, optional
+        Called with every record when it is measured.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    ValueError
+        If X, y, folds or test_size is not usable, or a model has the name of the network.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from eval import compare_baselines
+    >>> result = compare_baselines(
+    ...     *load_iris(return_X_y=True),
+    ...     folds=3,
+    ...     models={"1-NN": KNeighborsClassifier(1)},
+    ...     network=TwoStageClassifier(n_neurons=100, max_iter=100, random_state=0),
+    ... )
+    >>> result.methods, len(result.records)
+    (('two-stage network', '1-NN'), 6)
+    >>> [round(v, 2) for v in result.test_error("1-NN")]
+    [0.06, 0.01, 0.12]
+    """
+    x, labels = check_X_y(X, y, dtype=np.float64)
+    check_classification_targets(labels)
+    methods = _methods(random_state, models, network, controls)
+    records: dict[str, list[FoldRecord]] = {method: [] for method in methods}
+    predictions: dict[str, list[NDArray[Any]]] = {method: [] for method in methods}
+    tested = []
+    for fold, (train, test) in enumerate(_splits(labels, folds, test_size, random_state)):
+        parts = _prepare(x[train], labels[train], x[test], labels[test], standardize)
+        tested.append(labels[test])
+        for method, model in methods.items():
+            record, predicted = _measure(method, clone(model), fold, parts)
+            records[method].append(record)
+            predictions[method].append(predicted)
+            if on_record is not None:
+                on_record(record)
+    return Comparison(
+        tuple(record for rows in records.values() for record in rows),
+        np.concatenate(tested),
+        {method: np.concatenate(rows) for method, rows in predictions.items()},
+    )
+
+
+def corrected_interval(
+    values: ArrayLike, *, n_train: float, n_test: float, confidence: float = 0.95
+) -> Interval:
+    r"""Mean over k folds with Nadeau and Bengio's corrected resampled t interval.
+
+    Folds share training samples, so that their values are correlated and the variance of
+    their mean is larger than s^2/k. With an assumed correlation of
+    n_test / (n_train + n_test) it becomes
+
+    .. math:: \hat V = \left(\tfrac1k + \tfrac{n_{test}}{n_{train}}\right) s^2, \qquad
+        \bar v \pm t_{k-1} \sqrt{\hat V},
+
+    with s^2 the sample variance of the values. The ends are NaN for one value.
+
+    Parameters
+    ----------
+    values : array-like (k,)
+        For a comparison, the differences by fold.
+    n_train, n_test : float
+        Samples in the two parts of a fold; their mean where the folds differ.
+    confidence : float, default 0.95
+
+    References
+    ----------
+    Nadeau, Bengio: Inference for the generalization error. Machine Learning 52 (2003), 239-281.
+
+    Examples
+    --------
+    >>> [round(v, 3) for v in corrected_interval([1.0, 2.0, 3.0], n_train=20, n_test=10)]
+    [2.0, -1.928, 5.928]
+    """
+    v = np.asarray(values, dtype=np.float64)
+    mean = float(v.mean())
+    if len(v) < 2:
+        return Interval(mean, math.nan, math.nan)
+    variance = (1 / len(v) + n_test / n_train) * float(v.var(ddof=1))
+    half = float(student.ppf((1 + confidence) / 2, len(v) - 1)) * math.sqrt(variance)
+    return Interval(mean, mean - half, mean + half)
+
+
+def error_interval(errors: ArrayLike, pooled: Interval) -> Interval:
+    r"""Mean of R errors with Student's interval, no narrower than the test samples allow.
+
+    .. math:: l = \min(l_t, \bar e - (\hat e - \hat l)), \qquad
+        u = \max(u_t, \bar e + (\hat u - \hat e)),
+
+    within [0, 1]: (l_t, u_t) of :func:`eval.mean_interval` over the repetitions, and
+    (e, l, u) the binomial interval of all their test samples together: five folds without an
+    error do not prove that the error is 0. With R = 1 the latter is all there is. The shared
+    training samples of folds are not corrected for.
+
+    Examples
+    --------
+    >>> error_interval([0.0, 0.0], Interval(0.0, 0.0, 0.02))
+    Interval(estimate=0.0, low=0.0, high=0.02)
+    """
+    mean, t_low, t_high = mean_interval(errors)
+    # fmin and fmax take the number where Student's ends are NaN, for one repetition.
+    low = float(np.fmin(t_low, mean - (pooled.estimate - pooled.low)))
+    high = float(np.fmax(t_high, mean + (pooled.high - pooled.estimate)))
+    return Interval(mean, max(0.0, low), min(1.0, high))
+
+
+def hidden_activations(mlp: MLPClassifier, X: ArrayLike) -> NDArray[np.float64]:
+    """Activations (n, width) of the last hidden layer of a fitted multilayer perceptron."""
+    hidden = np.asarray(X, dtype=np.float64)
+    activation = _ACTIVATIONS[mlp.activation]
+    for weights, bias in zip(mlp.coefs_[:-1], mlp.intercepts_[:-1], strict=True):
+        hidden = activation(hidden @ weights + bias)
+    return hidden
+
+
+def _methods(
+    random_state: int,
+    models: Mapping[str, Any] | None,
+    network: TwoStageClassifier | None,
+    controls: bool,
+) -> dict[str, Any]:
+    """All classifiers by name, ours first."""
+    ours = TwoStageClassifier(random_state=random_state) if network is None else network
+    methods: dict[str, Any] = {OURS: ours}
+    if controls:
+        methods[RANDOM_FEATURES] = clone(ours).set_params(max_iter=0)
+    others = comparison_models(random_state) if models is None else models
+    taken = set(methods) & set(others)
+    if taken:
+        raise ValueError(f"models must not be named {taken.pop()!r}, which is a name of ours")
+    return methods | dict(others)
+
+
+def _splits(
+    labels: NDArray[Any], folds: int, test_size: float | None, random_state: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield training and test indices."""
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"y must hold at least 2 classes, got the one class {labels.tolist()[0]!r}"
+        )
+    if test_size is not None:
+        if not 0 < test_size < 1:
+            raise ValueError(f"test_size must be between 0 and 1, got {test_size}")
+        yield tuple(
+            train_test_split(
+                np.arange(len(labels)),
+                test_size=test_size,
+                stratify=labels,
+                random_state=random_state,
+            )
+        )
+        return
+    if not 2 <= folds <= counts.min():
+        raise ValueError(
+            f"folds must be between 2 and the size of the smallest class, {counts.min()} of "
+            f"{classes.tolist()[counts.argmin()]!r}, got {folds}"
+        )
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=random_state)
+    yield from splitter.split(np.zeros(len(labels)), labels)
+
+
+def _prepare(
+    x: NDArray[np.float64],
+    y: NDArray[Any],
+    x_test: NDArray[np.float64],
+    y_test: NDArray[Any],
+    standardize: bool,
+) -> _Parts:
+    if standardize:
+        scaler = StandardScaler().fit(x)
+        x, x_test = scaler.transform(x), scaler.transform(x_test)
+    return x, y, x_test, y_test
+
+
+def _measure(method: str, model: Any, fold: int, parts: _Parts) -> tuple[FoldRecord, NDArray[Any]]:
+    x, y, x_test, y_test = parts
+    start = time.perf_counter()
+    model.fit(x, y)
+    fitted = time.perf_counter()
+    predicted = model.predict(x_test)
+    done = time.perf_counter()
+    error, low, high = mismatch_interval(y_test, predicted)
+    record = FoldRecord(
+        method,
+        fold,
+        len(x),
+        len(x_test),
+        train_error=mismatch_error(y, model.predict(x)),
+        test_error=error,
+        test_error_low=low,
+        test_error_high=high,
+        fit_seconds=fitted - start,
+        predict_seconds=done - fitted,
+        nc1_inputs=_nc1_where_defined(x_test, y_test),
+        nc1_train=_nc1_where_defined(_features(model, x), y),
+        nc1_test=_nc1_where_defined(_features(model, x_test), y_test),
+    )
+    return record, predicted
+
+
+def _features(model: Any, x: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    if isinstance(model, TwoStageClassifier):
+        return model.transform(x)
+    return hidden_activations(model, x) if isinstance(model, MLPClassifier) else None
+
+
+def _nc1_where_defined(features: NDArray[np.float64] | None, y: NDArray[Any]) -> float | None:
+    if features is None or not np.ptp(features, axis=0).any():
+        return None
+    return nc1(features, y)
+
+
+def _mean_where_defined(values: Sequence[float | None]) -> Interval | None:
+    numbers = [value for value in values if value is not None]
+    return mean_interval(numbers) if numbers else None

