@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
-from scipy.stats import t as student
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.neural_network import MLPClassifier
@@ -31,7 +29,6 @@ __all__ = [
     "FoldRecord",
     "MethodSummary",
     "compare_baselines",
-    "corrected_interval",
     "error_interval",
     "hidden_activations",
 ]
@@ -94,8 +91,8 @@ class MethodSummary:
 
     `test_error` has its interval for one fold too, see :func:`error_interval`.
     `difference` is the test error minus that of the two-stage network, paired by fold, see
-    :func:`corrected_interval`; None for the network itself. NC1 is None as in
-    :class:`FoldRecord`.
+    :func:`eval.mean_interval` with the overlap of the folds; None for the network itself.
+    NC1 is None as in :class:`FoldRecord`.
     """
 
     method: str
@@ -147,19 +144,23 @@ class Comparison:
     def test_error(self, method: str) -> Interval:
         """Test error with its 95 % interval, see :func:`error_interval`."""
         pooled = mismatch_interval(self.labels, self.predictions[method])
-        return error_interval([record.test_error for record in self.of(method)], pooled)
+        errors = [record.test_error for record in self.of(method)]
+        return error_interval(errors, pooled, self.overlap)
 
     def difference(self, method: str) -> Interval:
         """Test error of a method minus that of the two-stage network, paired by fold.
 
-        See :func:`corrected_interval`.
+        See :func:`eval.mean_interval` with the overlap of the folds.
         """
         pairs = list(zip(self.of(method), self.of(OURS), strict=True))
-        return corrected_interval(
-            [other.test_error - ours.test_error for other, ours in pairs],
-            n_train=float(np.mean([ours.n_train for _, ours in pairs])),
-            n_test=float(np.mean([ours.n_test for _, ours in pairs])),
-        )
+        differences = [other.test_error - ours.test_error for other, ours in pairs]
+        return mean_interval(differences, overlap=self.overlap)
+
+    @property
+    def overlap(self) -> float:
+        """n_test / n_train of the folds, which share training samples."""
+        rows = self.of(OURS)
+        return sum(row.n_test for row in rows) / sum(row.n_train for row in rows)
 
     def summary(self) -> tuple[MethodSummary, ...]:
         """One row a method, in the order of `methods`."""
@@ -169,12 +170,14 @@ class Comparison:
         records = self.of(method)
         return MethodSummary(
             method,
-            train_error=mean_interval([record.train_error for record in records]),
+            train_error=mean_interval(
+                [record.train_error for record in records], overlap=self.overlap
+            ),
             test_error=self.test_error(method),
             difference=None if method == OURS else self.difference(method),
-            nc1_inputs=_mean_where_defined([record.nc1_inputs for record in records]),
-            nc1_train=_mean_where_defined([record.nc1_train for record in records]),
-            nc1_test=_mean_where_defined([record.nc1_test for record in records]),
+            nc1_inputs=_mean_where_defined([record.nc1_inputs for record in records], self.overlap),
+            nc1_train=_mean_where_defined([record.nc1_train for record in records], self.overlap),
+            nc1_test=_mean_where_defined([record.nc1_test for record in records], self.overlap),
             fit_seconds=float(np.mean([record.fit_seconds for record in records])),
             predict_seconds=float(np.mean([record.predict_seconds for record in records])),
         )
@@ -270,47 +273,7 @@ def compare_baselines(
     )
 
 
-def corrected_interval(
-    values: ArrayLike, *, n_train: float, n_test: float, confidence: float = 0.95
-) -> Interval:
-    r"""Mean over k folds with Nadeau and Bengio's corrected resampled t interval.
-
-    Folds share training samples, so that their values are correlated and the variance of
-    their mean is larger than s^2/k. With an assumed correlation of
-    n_test / (n_train + n_test) it becomes
-
-    .. math:: \hat V = \left(\tfrac1k + \tfrac{n_{test}}{n_{train}}\right) s^2, \qquad
-        \bar v \pm t_{k-1} \sqrt{\hat V},
-
-    with s^2 the sample variance of the values. The ends are NaN for one value.
-
-    Parameters
-    ----------
-    values : array-like (k,)
-        For a comparison, the differences by fold.
-    n_train, n_test : float
-        Samples in the two parts of a fold; their mean where the folds differ.
-    confidence : float, default 0.95
-
-    References
-    ----------
-    Nadeau, Bengio: Inference for the generalization error. Machine Learning 52 (2003), 239-281.
-
-    Examples
-    --------
-    >>> [round(v, 3) for v in corrected_interval([1.0, 2.0, 3.0], n_train=20, n_test=10)]
-    [2.0, -1.928, 5.928]
-    """
-    v = np.asarray(values, dtype=np.float64)
-    mean = float(v.mean())
-    if len(v) < 2:
-        return Interval(mean, math.nan, math.nan)
-    variance = (1 / len(v) + n_test / n_train) * float(v.var(ddof=1))
-    half = float(student.ppf((1 + confidence) / 2, len(v) - 1)) * math.sqrt(variance)
-    return Interval(mean, mean - half, mean + half)
-
-
-def error_interval(errors: ArrayLike, pooled: Interval) -> Interval:
+def error_interval(errors: ArrayLike, pooled: Interval, overlap: float = 0.0) -> Interval:
     r"""Mean of R errors with Student's interval, no narrower than the test samples allow.
 
     .. math:: l = \min(l_t, \bar e - (\hat e - \hat l)), \qquad
@@ -318,15 +281,15 @@ def error_interval(errors: ArrayLike, pooled: Interval) -> Interval:
 
     within [0, 1]: (l_t, u_t) of :func:`eval.mean_interval` over the repetitions, and
     (e, l, u) the binomial interval of all their test samples together: five folds without an
-    error do not prove that the error is 0. With R = 1 the latter is all there is. The shared
-    training samples of folds are not corrected for.
+    error do not prove that the error is 0. With R = 1 the latter is all there is. `overlap`
+    is that of :func:`eval.mean_interval`.
 
     Examples
     --------
     >>> error_interval([0.0, 0.0], Interval(0.0, 0.0, 0.02))
     Interval(estimate=0.0, low=0.0, high=0.02)
     """
-    mean, t_low, t_high = mean_interval(errors)
+    mean, t_low, t_high = mean_interval(errors, overlap=overlap)
     # fmin and fmax take the number where Student's ends are NaN, for one repetition.
     low = float(np.fmin(t_low, mean - (pooled.estimate - pooled.low)))
     high = float(np.fmax(t_high, mean + (pooled.high - pooled.estimate)))
@@ -441,6 +404,6 @@ def _nc1_where_defined(features: NDArray[np.float64] | None, y: NDArray[Any]) ->
     return nc1(features, y)
 
 
-def _mean_where_defined(values: Sequence[float | None]) -> Interval | None:
+def _mean_where_defined(values: Sequence[float | None], overlap: float) -> Interval | None:
     numbers = [value for value in values if value is not None]
-    return mean_interval(numbers) if numbers else None
+    return mean_interval(numbers, overlap=overlap) if numbers else None

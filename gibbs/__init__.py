@@ -1,12 +1,15 @@
-"""Mean-field networks: the model, its energies and the noisy dynamics of stage one.
+"""Mean-field networks: the model, its energies, the dynamics of stage one and its solution.
 
 Tensors in and out; float32 or float64, on any device; rows are samples. Imports torch and the
 standard library alone.
 """
 
 from gibbs.activations import ACTIVATIONS, Activation, get_activation
+from gibbs.certificate import Certificate
 from gibbs.energy import data_loss, first_variation, potential_gradient, regularized_loss
 from gibbs.langevin import LangevinResult, LangevinState, LangevinStatus, StopRun, run_langevin
+from gibbs.measure import GibbsMeasure
+from gibbs.minimizer import GibbsResult, certify, solve_gibbs
 from gibbs.network import features, kernel, outputs
 from gibbs.particles import Particles, sample_normal, sample_prior
 from gibbs.problem import Problem
@@ -15,12 +18,16 @@ from gibbs.truncation import truncate, truncate_slope
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "Certificate",
+    "GibbsMeasure",
+    "GibbsResult",
     "LangevinResult",
     "LangevinState",
     "LangevinStatus",
     "Particles",
     "Problem",
     "StopRun",
+    "certify",
     "data_loss",
     "features",
     "first_variation",
@@ -32,6 +39,7 @@ __all__ = [
     "run_langevin",
     "sample_normal",
     "sample_prior",
+    "solve_gibbs",
     "truncate",
     "truncate_slope",
 ]

@@ -56,15 +56,15 @@ def _draw_nc1(axes: Axes, comparison: Comparison) -> None:
         if row.nc1_test is not None
     ]
     for place, (_, test, train) in enumerate(bars):
-        for interval, colour, shift in ((test, COLOURS[0], -0.08), (train, COLOURS[1], 0.08)):
+        for interval, colour, shift in ((test, COLOURS[0], -0.08), (train, COLOURS[2], 0.08)):
             if interval is not None:
                 _draw_interval(axes, place + shift, interval, colour)
     axes.plot([], [], "o", color=COLOURS[0], label="test")
-    axes.plot([], [], "o", color=COLOURS[1], label="train")
+    axes.plot([], [], "o", color=COLOURS[2], label="train")
     axes.set_yticks(range(len(bars)), [name for name, _, _ in bars])
     axes.set_ylim(-0.6, len(bars) - 0.4)
     axes.set(xlabel="NC1 (0: collapse), with 95 % interval", xlim=(-0.02, 1.02))
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="lower right")
     _finish(axes)
 
 

@@ -517,8 +517,12 @@ def study() -> None:
     help="Repeat with seeds seed, seed+1, ...",
 )
 @click.option("--seed", type=click.IntRange(0), default=StudyConfig.seed, show_default=True)
-@click.option("--n-features", type=click.IntRange(1), default=StudyConfig.n_features)
-@click.option("--n-classes", type=click.IntRange(2), default=StudyConfig.n_classes)
+@click.option(
+    "--n-features", type=click.IntRange(1), default=StudyConfig.n_features, show_default=True
+)
+@click.option(
+    "--n-classes", type=click.IntRange(2), default=StudyConfig.n_classes, show_default=True
+)
 @click.option(
     "--n-test",
     type=click.IntRange(1),

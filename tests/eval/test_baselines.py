@@ -19,13 +19,13 @@ from eval import (
     baseline_models,
     compare_baselines,
     comparison_models,
+    mean_interval,
     mismatch_interval,
     nc1,
 )
 from eval.comparison import (
     OURS,
     RANDOM_FEATURES,
-    corrected_interval,
     error_interval,
     hidden_activations,
 )
@@ -126,8 +126,8 @@ def test_corrected_interval_is_the_formula_of_nadeau_and_bengio():
     s2 = ((values - 0.016) ** 2).sum() / 4
     half = 2.7764451 * math.sqrt((1 / 5 + 40 / 160) * s2)
     expected = (0.016, 0.016 - half, 0.016 + half)
-    assert corrected_interval(values, n_train=160, n_test=40) == pytest.approx(expected)
-    one = corrected_interval([0.25], n_train=160, n_test=40)
+    assert mean_interval(values, overlap=40 / 160) == pytest.approx(expected)
+    one = mean_interval([0.25], overlap=40 / 160)
     assert one.estimate == 0.25
     assert math.isnan(one.low)
     assert math.isnan(one.high)
@@ -146,7 +146,7 @@ def test_corrected_interval_covers_where_the_uncorrected_one_does_not():
     draws = math.sqrt(rho) * shared + math.sqrt(1 - rho) * own
     covered = [
         interval.low <= 0 <= interval.high
-        for interval in (corrected_interval(row, n_train=80, n_test=20) for row in draws)
+        for interval in (mean_interval(row, overlap=20 / 80) for row in draws)
     ]
     assert np.mean(covered) == pytest.approx(0.95, abs=0.039)
 
@@ -177,7 +177,7 @@ def test_folds_test_every_sample_once_and_pool_for_the_interval(iris, three_fold
     np.testing.assert_array_equal(three_folds.labels, np.concatenate(expected))
     pooled = mismatch_interval(three_folds.labels, three_folds.predictions["1-NN"])
     errors = [record.test_error for record in three_folds.of("1-NN")]
-    assert three_folds.test_error("1-NN") == error_interval(errors, pooled)
+    assert three_folds.test_error("1-NN") == error_interval(errors, pooled, three_folds.overlap)
 
 
 def test_one_split_has_the_binomial_interval(iris):
@@ -204,14 +204,14 @@ def test_small_error_without_collapse_and_collapse_with_small_error():
     The training never drives the hidden layer of the MLP to its class means; random features
     have the NC1 of the inputs.
     """
-    x, y = SeparableDistribution(8, 2, margin=0.2).sample(120, random_state=1)
+    x, y = SeparableDistribution(20, 4, margin=0.1).sample(240, random_state=1)
     result = compare_baselines(
         x,
         y,
         folds=3,
         standardize=False,
-        models={"MLP": MLPClassifier(max_iter=2000, random_state=0)},
-        network=tiny(n_neurons=200, max_iter=300, gamma=1.0),
+        models={"MLP": MLPClassifier(max_iter=3000, random_state=0)},
+        network=tiny(n_neurons=200, max_iter=400, gamma=1.0),
         controls=True,
     )
     rows = {row.method: row for row in result.summary()}

@@ -21,7 +21,7 @@ def fast(monkeypatch):
     """Two quick methods beside a small network, in place of the fixed settings."""
     models = {
         "ridge": RidgeClassifier(),
-        "MLP": MLPClassifier((5,), max_iter=5000, random_state=0),
+        "MLP": MLPClassifier((5,), solver="lbfgs", max_iter=5000, random_state=0),
     }
     network = TwoStageClassifier(n_neurons=30, max_iter=20, random_state=0)
     small = functools.partial(compare_baselines, models=models, network=network)
