@@ -26,10 +26,10 @@ demo: $(STAMP)
 	$(BIN)/gibbsnet run --data digits --out runs/demo-digits --force
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow"
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -2,7 +2,16 @@
 
 from eval.accuracy import Interval, mean_interval, mismatch_error, mismatch_interval
 from eval.baselines import baseline_models, comparison_models
-from eval.collapse import balancedness, nc1
+from eval.collapse import balancedness, collapse_metrics, nc1
+from eval.collapse_accumulator import CollapseAccumulator
+from eval.collapse_formulas import (
+    COLLAPSE_DEFINITIONS,
+    CollapseDefinition,
+    CollapseMetrics,
+    CollapseValue,
+)
+from eval.collapse_geometry import CollapseStatus
+from eval.collapse_tracking import track_collapse
 from eval.comparison import Comparison, compare_baselines
 from eval.loading import (
     Dataset,
@@ -19,7 +28,13 @@ from eval.synthetic import SeparableDistribution, largest_margin, make_linearly_
 from eval.theory import AssumptionCheck, check_assumptions
 
 __all__ = [
+    "COLLAPSE_DEFINITIONS",
     "AssumptionCheck",
+    "CollapseAccumulator",
+    "CollapseDefinition",
+    "CollapseMetrics",
+    "CollapseStatus",
+    "CollapseValue",
     "Comparison",
     "Dataset",
     "Interval",
@@ -27,6 +42,7 @@ __all__ = [
     "balancedness",
     "baseline_models",
     "check_assumptions",
+    "collapse_metrics",
     "compare_baselines",
     "comparison_models",
     "describe",
@@ -43,4 +59,5 @@ __all__ = [
     "read_table",
     "register_dataset",
     "registered_datasets",
+    "track_collapse",
 ]

@@ -1,17 +1,21 @@
-"""Neural collapse: within-class variability, and balancedness of the layers."""
+"""Neural collapse of features in memory, and balancedness of the layers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from eval.collapse_accumulator import declared_classes
+from eval.collapse_batch import Batch, read_matrix
+from eval.collapse_formulas import CollapseMetrics, measure, measure_all
+from eval.collapse_geometry import CollapseStatus
+from eval.collapse_second_pass import SecondPass, mean_moments, widen
 from gibbs import Particles
 
-__all__ = ["balancedness", "class_means", "nc1"]
+__all__ = ["balancedness", "class_means", "collapse_metrics", "nc1"]
 
 
 def nc1(features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
@@ -20,8 +24,9 @@ def nc1(features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
     .. math:: NC1(H) = \|\tilde H - \tilde M_c\|_F^2 \,/\, \|\tilde H\|_F^2,
 
     with the features centred at their global mean, and each row of M_c the mean of its
-    class: within-class over total sum of squares. 0 is perfect collapse, 1 means equal class
-    means. Computed in float64 whatever comes in, in two passes.
+    class: within-class over total sum of squares, about the weighted global mean. In [0, 1]: 0 is
+    collapse, 1 means equal class means. Computed in float64 whatever comes in, in two passes.
+    Source: Wu and Mondelli, ICML 2025, section 5.
 
     Parameters
     ----------
@@ -31,24 +36,77 @@ def nc1(features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
     Raises
     ------
     ValueError
-        If the total variance is 0 (NC1 is then undefined), shapes do not fit, or a feature
-        is not finite.
+        If NC1 is undefined or says nothing (total variance 0; one sample in every class; classes
+        with equal means where no class varies), shapes do not fit, or a feature is not finite.
 
     Examples
     --------
     >>> nc1([[0.0], [2.0], [10.0], [12.0]], [0, 0, 1, 1])
     0.038461538461538464
     """
-    h, y = _checked(features, labels)
-    # A constant column minus its first entry is exactly 0; its mean need not be exact.
-    shifted = h - h[0]
-    size = np.abs(shifted).max()
-    if not size > 0:
-        raise ValueError("features must vary for NC1 to be defined, got total variance 0")
-    centred = shifted / size
-    centred -= centred.mean(axis=0)
-    means, members = class_means(centred, y)
-    return float(np.square(centred - means[members]).sum() / np.square(centred).sum())
+    batch = Batch.of(features, labels)
+    second = SecondPass(mean_moments(batch), whiten=False)
+    second.add(batch)
+    result = measure(second.geometry(), "nc1")
+    if result.status is not CollapseStatus.OK:
+        raise ValueError(f"NC1 is undefined: {result.reason}")
+    return result.value
+
+
+def collapse_metrics(
+    features: ArrayLike | Tensor,
+    labels: ArrayLike | Tensor,
+    w: ArrayLike | Tensor | None = None,
+    *,
+    classes: int | ArrayLike | Tensor | None = None,
+    bias: ArrayLike | Tensor | None = None,
+) -> CollapseMetrics:
+    """Every metric of neural collapse, each with its value and a status.
+
+    In float64 whatever comes in, in two passes: class means, then distances to them. Of the
+    within-class scatter only its projection on the span of the class means is formed, block by
+    block, so there is neither a p x p matrix nor a copy of the features.
+
+    Parameters
+    ----------
+    features : array-like or Tensor (n, p)
+    labels : array-like or Tensor (n,)
+        Of any type that sorts.
+    w : array-like or Tensor (p, q), optional
+        The linear layer: one column per class, in the order of the sorted classes. Without it
+        its metrics, NC3 and NC4 have the status "no_layer".
+    classes : int or array-like, optional
+        Declared classes, 0 to classes - 1 or the labels themselves; one without samples is
+        reported as absent. None: those among the labels, or 0 to q - 1 where w has more columns.
+    bias : array-like or Tensor (q,), optional
+        Of the linear layer; NC4 alone uses it.
+
+    Returns
+    -------
+    CollapseMetrics
+        `.nc1`, `.papyan`, `.nc2_simplex` ... each with `.value` (NaN where undefined), `.status`
+        and `.reason`. :data:`eval.COLLAPSE_DEFINITIONS` has title and formula of each.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, a feature is not finite, or a label was not declared.
+
+    Examples
+    --------
+    >>> metrics = collapse_metrics([[0.0], [2.0], [10.0], [12.0]], [0, 0, 1, 1])
+    >>> metrics.trace_ratio.value
+    0.04
+    >>> collapse_metrics([[1.0], [3.0], [1.0], [3.0]], [0, 0, 1, 1]).papyan.reason
+    'all class means are equal'
+    """
+    batch = Batch.of(features, labels)
+    moments = mean_moments(batch)
+    if classes is not None:
+        moments = widen(moments, declared_classes(classes))
+    second = SecondPass(moments, w, bias)
+    second.add(batch)
+    return measure_all(second.geometry())
 
 
 def class_means(
@@ -85,7 +143,7 @@ def balancedness(particles_or_a: Particles | ArrayLike | Tensor, w: ArrayLike | 
     0.0
     """
     source = particles_or_a.a if isinstance(particles_or_a, Particles) else particles_or_a
-    a, layer = _float64(source, "a"), _float64(w, "w")
+    a, layer = read_matrix(source, "a"), read_matrix(w, "w")
     if a.shape[1] != layer.shape[0]:
         raise ValueError(
             f"w must have one row per column of a, ({a.shape[1]}, q), got shape {layer.shape}"
@@ -96,27 +154,3 @@ def balancedness(particles_or_a: Particles | ArrayLike | Tensor, w: ArrayLike | 
         raise ValueError("a and w must not be 0 for the balancedness to be defined")
     c = np.vdot(moment, target) / np.vdot(target, target)
     return float(np.linalg.norm(moment - c * target, 2) / np.linalg.norm(moment, 2))
-
-
-def _float64(values: ArrayLike | Tensor, name: str) -> NDArray[np.float64]:
-    """A finite float64 matrix from an array or a tensor on any device."""
-    if isinstance(values, Tensor):
-        values = values.detach().to("cpu", torch.float64).numpy()
-    matrix = np.asarray(values, dtype=np.float64)
-    if matrix.ndim != 2 or not matrix.size:
-        raise ValueError(f"{name} must be a matrix that is not empty, got shape {matrix.shape}")
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"{name} must be finite, got NaN or inf")
-    return matrix
-
-
-def _checked(
-    features: ArrayLike | Tensor, labels: ArrayLike | Tensor
-) -> tuple[NDArray[np.float64], NDArray[Any]]:
-    h = _float64(features, "features")
-    y = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if y.shape != (len(h),):
-        raise ValueError(
-            f"labels must have one entry per row of features, ({len(h)},), got shape {y.shape}"
-        )
-    return h, y

@@ -148,6 +148,18 @@ class GibbsMeasure:
         means = -problem.gamma / problem.decay * values @ self.dual @ problem.w.double().T
         return Particles(means + normals(problem.n_features), u).to(problem.dtype)
 
+    def neurons(self, n: int, *, generator: torch.Generator) -> Particles:
+        """Draw n neurons whose a is its mean given u: their features have no noise of a.
+
+        The cloud has the features of the law on average, with less noise than that of
+        :meth:`sample`, and too small an E|a|^2.
+        """
+        u = self.sample(n, generator=generator).u
+        problem = self.problem
+        values = problem.sigma(u.double() @ problem.x.double().T)
+        means = -problem.gamma / problem.decay * values @ self.dual @ problem.w.double().T
+        return Particles(means.to(problem.dtype), u)
+
     def _pulls(self, dual: Tensor) -> Tensor:
         """W C^T s(u) at every point, (M, p)."""
         train = self.problem.x.double() @ self.basis

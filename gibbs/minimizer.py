@@ -441,10 +441,14 @@ def _shorten(tilted: Tilted, direction: Tensor, least: float) -> tuple[Tilted, f
 
 
 def _climb(path: _Path, progress: Progress | None) -> dict[str, list[float]]:
-    """Find the path: Newton steps from G = 0 until full steps stop helping."""
+    """Find the path: Newton steps from G = 0 until full steps stop helping.
+
+    They do where the slope is small, or no longer falls: then it is the noise of a finite
+    population.
+    """
     history = _new_history()
     population = path.start()
-    settled = 0
+    settled, best = 0, math.inf
     for number in range(80):
         tilted = path.tilted(population)
         direction, slope = newton_direction(tilted, tolerance=1e-4)
@@ -452,7 +456,9 @@ def _climb(path: _Path, progress: Progress | None) -> dict[str, list[float]]:
         value = dual_value(there)
         _record(history, progress, value, _gap(tilted), size, there.effective_size)
         population = path.advance(population, there, number)
-        settled = settled + 1 if size == 1.0 and slope < 2e-2 * abs(value) else 0
+        still = slope < 2e-2 * abs(value) or slope > best / 2
+        settled = settled + 1 if size == 1.0 and still else 0
+        best = min(best, slope)
         if settled >= 3:
             break
     return history

@@ -20,7 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from gibbs import LangevinStatus, Problem, features, get_activation
+from gibbs import LangevinResult, LangevinStatus, Problem, features, get_activation
 from gibbs.langevin import Observer, StepSize
 from stages.mean_field import orthonormal_layer
 from stages.progress import progress
@@ -50,8 +50,10 @@ class TwoStageClassifier(
 
     Parameters
     ----------
-    solver : {"langevin"}, default "langevin"
-        Stage one.
+    solver : {"langevin", "gibbs"}, default "langevin"
+        Stage one: noisy dynamics, or the Gibbs minimizer itself with a certificate
+        (:func:`gibbs.solve_gibbs`; the parameters from `max_iter` to `batch_size` are then
+        not used).
     stage_two : {"linear"}, default "linear"
         Stage two: "linear" is the exact ridge solution.
     n_hidden_features : int or "auto", default "auto"
@@ -74,6 +76,10 @@ class TwoStageClassifier(
         See :func:`gibbs.run_langevin`.
     batch_size : int, optional
         Samples a step; None means all.
+    n_particles : int, default 20_000
+        Size of the populations of the solver "gibbs".
+    tol : float, default 1e-2
+        Relative gap that the solver "gibbs" certifies to.
     center : bool, default True
         Whether to subtract the training mean from every sample.
     intercept : float, default 0.5
@@ -98,13 +104,13 @@ class TwoStageClassifier(
     coef_, initial_coef_ : ndarray (q, p)
         The linear layer W^T after stage two, and W_0^T before it.
     n_iter_ : int
-        Steps of stage one.
+        Steps of stage one; Newton steps of the solver "gibbs".
     history_ : dict of str to ndarray
-        History of stage one, see :class:`gibbs.LangevinResult`.
+        History of stage one, see :class:`gibbs.LangevinResult` and :class:`gibbs.GibbsResult`.
     stage_two_history_ : dict of str to ndarray
         Before and after stage two, see :class:`stages.TwoStageResult`.
-    certificate_ : None
-        The Langevin solver has none.
+    certificate_ : gibbs.Certificate or None
+        Of the solver "gibbs"; the dynamics have none.
     mean_ : ndarray (d,)
         The shift of the samples; zeros without `center`.
     scale_ : float
@@ -125,7 +131,7 @@ class TwoStageClassifier(
     def __init__(
         self,
         *,
-        solver: Literal["langevin"] = "langevin",
+        solver: Literal["langevin", "gibbs"] = "langevin",
         stage_two: Literal["linear"] = "linear",
         n_hidden_features: int | Literal["auto"] = "auto",
         n_neurons: int = 1000,
@@ -138,6 +144,8 @@ class TwoStageClassifier(
         max_iter: int = 1000,
         step_size: StepSize = "auto",
         batch_size: int | None = None,
+        n_particles: int = 20_000,
+        tol: float = 1e-2,
         center: bool = True,
         intercept: float = 0.5,
         dtype: Literal["float32", "float64"] = "float32",
@@ -157,6 +165,8 @@ class TwoStageClassifier(
         self.max_iter = max_iter
         self.step_size = step_size
         self.batch_size = batch_size
+        self.n_particles = n_particles
+        self.tol = tol
         self.center = center
         self.intercept = intercept
         self.dtype = dtype
@@ -202,29 +212,36 @@ class TwoStageClassifier(
         with progress(self.max_iter, "stage one", disable=not self.verbose) as seconds:
             result = train_two_stage(
                 problem,
+                solver=self.solver,
                 n_neurons=self.n_neurons,
                 n_steps=self.max_iter,
                 step_size=self.step_size,
                 batch_size=self.batch_size,
                 lambda_w=self.lambda_w,
+                n_particles=self.n_particles,
+                tol=self.tol,
                 generator=generator,
                 observers={"seconds": seconds, **(observers or {})},
             )
-        if result.status is LangevinStatus.DIVERGED:
-            raise ValueError(
-                f"step_size={self.step_size!r} diverged after step {result.stage_one.n_steps}: "
-                "take a smaller one, or 'auto'"
-            )
+        stage_one = result.stage_one
+        n_iter = len(stage_one.history["step"])
+        if isinstance(stage_one, LangevinResult):
+            n_iter = stage_one.n_steps
+            if stage_one.status is LangevinStatus.DIVERGED:
+                raise ValueError(
+                    f"step_size={self.step_size!r} diverged after step {n_iter}: "
+                    "take a smaller one, or 'auto'"
+                )
         self.classes_ = classes
         self.mean_ = mean
         self.scale_ = scale
         self.particles_ = result.particles.to(torch.float64)
         self.initial_coef_ = w.double().T.contiguous().numpy()
         self.coef_ = result.w.double().T.contiguous().numpy()
-        self.n_iter_ = result.stage_one.n_steps
-        self.history_ = {name: v.numpy() for name, v in result.stage_one.history.items()}
+        self.n_iter_ = n_iter
+        self.history_ = {name: v.numpy() for name, v in stage_one.history.items()}
         self.stage_two_history_ = {name: v.numpy() for name, v in result.stage_two_history.items()}
-        self.certificate_ = None
+        self.certificate_ = result.certificate
         self._trained = trained
         return self
 
@@ -303,7 +320,7 @@ class TwoStageClassifier(
 
     def _check_parameters(self, q: int) -> None:
         """Check what stands in no Problem, before any work."""
-        _check_choice("solver", self.solver, ("langevin",))
+        _check_choice("solver", self.solver, ("langevin", "gibbs"))
         _check_choice("stage_two", self.stage_two, ("linear",))
         _check_choice("dtype", self.dtype, ("float32", "float64"))
         get_activation(self.activation)

@@ -5,11 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from gibbs import LangevinResult, LangevinStatus, Particles, Problem, data_loss, features, outputs
+from gibbs import (
+    Certificate,
+    GibbsResult,
+    LangevinResult,
+    Particles,
+    Problem,
+    data_loss,
+    features,
+    outputs,
+    solve_gibbs,
+)
 from gibbs.energy import mean_square
 from gibbs.langevin import LangevinState, Observer, StepSize, observe
 from stages.linear import fit_linear
@@ -26,8 +37,11 @@ class TwoStageResult:
     ----------
     problem : Problem
         The problem of stage one; its `w` is W_0.
-    stage_one : LangevinResult
-        Its `history` is that of the dynamics.
+    stage_one : LangevinResult or GibbsResult
+        Its `history` is that of the dynamics, or of the solver.
+    particles : Particles
+        The neurons, which stage two leaves as stage one made them. Of the solved measure they
+        are a sample with a replaced by its mean given u, see :meth:`GibbsMeasure.neurons`.
     w : Tensor (p, q)
         The linear layer after stage two.
     stage_two_history : dict of str to 1-D Tensor
@@ -37,30 +51,34 @@ class TwoStageResult:
     """
 
     problem: Problem
-    stage_one: LangevinResult
+    stage_one: LangevinResult | GibbsResult
+    particles: Particles
     w: Tensor
     stage_two_history: dict[str, Tensor]
 
     @property
-    def particles(self) -> Particles:
-        """The neurons, which stage two leaves as stage one made them."""
-        return self.stage_one.particles
-
-    @property
-    def status(self) -> LangevinStatus:
+    def status(self) -> str:
         """How stage one ended."""
         return self.stage_one.status
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """Of the solver; the dynamics have none."""
+        return getattr(self.stage_one, "certificate", None)
 
 
 def train_two_stage(
     problem: Problem,
     *,
+    solver: Literal["langevin", "gibbs"] = "langevin",
     n_neurons: int = 1000,
     n_steps: int = 1000,
     step_size: StepSize = "auto",
     batch_size: int | None = None,
     lambda_w: float | None = None,
     start: Particles | None = None,
+    n_particles: int = 20_000,
+    tol: float = 1e-2,
     generator: torch.Generator,
     observers: Mapping[str, Observer] | None = None,
     every: int = 10,
@@ -71,8 +89,13 @@ def train_two_stage(
     ----------
     problem : Problem
         Data, W_0 (see :func:`stages.orthonormal_layer`), beta, gamma, activation.
+    solver : {"langevin", "gibbs"}, default "langevin"
+        Stage one by noisy dynamics, or by :func:`gibbs.solve_gibbs`.
     n_neurons, n_steps, step_size, batch_size, start, generator, every
-        Stage one, see :func:`stages.train_mean_field`.
+        The dynamics, see :func:`stages.train_mean_field`; `n_neurons` and `generator` also
+        serve the solver, the others are not for it.
+    n_particles, tol
+        The solver, see :func:`gibbs.solve_gibbs`.
     lambda_w : float, optional
         Ridge weight of stage two, > 0. None means 1/beta, or lambda_rho at beta = inf.
     observers : mapping of str to callable, optional
@@ -102,27 +125,35 @@ def train_two_stage(
     lambda_w = default_lambda_w(problem) if lambda_w is None else lambda_w
     if not 0 < lambda_w < math.inf:
         raise ValueError(f"lambda_w must be > 0 and finite, got {lambda_w}")
-    stage_one = train_mean_field(
-        problem,
-        n_neurons=n_neurons,
-        n_steps=n_steps,
-        step_size=step_size,
-        batch_size=batch_size,
-        start=start,
-        generator=generator,
-        observers=observers,
-        every=every,
-    )
-    h = features(problem.x, stage_one.particles, problem.sigma, problem.truncation)
+    stage_one: LangevinResult | GibbsResult
+    if solver == "gibbs":
+        stage_one = solve_gibbs(problem, n_particles=n_particles, tol=tol, generator=generator)
+        particles = stage_one.measure.neurons(n_neurons, generator=generator)
+    elif solver == "langevin":
+        stage_one = train_mean_field(
+            problem,
+            n_neurons=n_neurons,
+            n_steps=n_steps,
+            step_size=step_size,
+            batch_size=batch_size,
+            start=start,
+            generator=generator,
+            observers=observers,
+            every=every,
+        )
+        particles = stage_one.particles
+    else:
+        raise ValueError(f"solver must be one of langevin, gibbs, got {solver!r}")
+    h = features(problem.x, particles, problem.sigma, problem.truncation)
     w = fit_linear(h, problem.y, gamma=problem.gamma, lambda_w=lambda_w)
     rows = [
-        _measure(step, replace(problem, w=layer), stage_one.particles, h, lambda_w, observers)
+        _measure(step, replace(problem, w=layer), particles, h, lambda_w, observers)
         for step, layer in enumerate((problem.w, w))
     ]
     history = {
         name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in rows[0]
     }
-    return TwoStageResult(problem, stage_one, w, history)
+    return TwoStageResult(problem, stage_one, particles, w, history)
 
 
 def default_lambda_w(problem: Problem) -> float:

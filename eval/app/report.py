@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from eval.app.figures import COLOURS, FIGURES, draw_figures
 from eval.app.run_folder import StoredRun, read_run, seal
 from eval.app.runs import table
+from eval.collapse_formulas import COLLAPSE_DEFINITIONS
 
 __all__ = ["command_line", "refresh"]
 
@@ -70,7 +71,21 @@ def _render(run: StoredRun) -> str:
         animation=_animation(run),
         command=command_line(run.config),
         parameters=run.metrics["parameters"],
+        collapse=_collapse_rows(run),
     )
+
+
+def _collapse_rows(run: StoredRun) -> list[tuple[str, str, str, str]]:
+    """Title, training value, test value and ideal of every collapse metric."""
+
+    def shown(part: str, name: str) -> str:
+        entry = run.metrics["collapse"][part][name]
+        return entry["status"] if entry["value"] is None else f"{entry['value']:.4g}"
+
+    return [
+        (definition.title, shown("train", name), shown("test", name), f"{definition.ideal:g}")
+        for name, definition in COLLAPSE_DEFINITIONS.items()
+    ]
 
 
 def _data_uri(path: Path) -> str:

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from eval.app.geometry import class_mean_axes
 from eval.app.model_store import FORMAT, save_model
 from eval.app.runs import Outcome, Score, history
+from eval.collapse import collapse_metrics
+from stages import TwoStageClassifier
 
 __all__ = ["StoredRun", "read_run", "seal", "write_run"]
 
@@ -146,7 +148,25 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
             for name, scores in outcome.scores.items()
         },
         "losses": outcome.losses,
+        "collapse": {
+            "train": _collapse(outcome.model, outcome.split.x, outcome.split.y),
+            "test": _collapse(outcome.model, outcome.split.x_test, outcome.split.y_test),
+        },
         "assumptions": [dataclasses.asdict(check) for check in outcome.assumptions],
+    }
+
+
+def _collapse(
+    model: TwoStageClassifier, x: NDArray[np.float64], y: NDArray[Any]
+) -> dict[str, dict[str, Any]]:
+    """Every collapse metric of the features, as value (None where undefined) and status."""
+    measured = collapse_metrics(model.transform(x), y, model.coef_.T).as_dict()
+    return {
+        name: {
+            "value": float(entry.value) if np.isfinite(entry.value) else None,
+            "status": str(entry.status),
+        }
+        for name, entry in measured.items()
     }
 
 

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
 
+from eval import nc1
 from eval.app import runs
 from eval.app.cli import main
 from eval.app.folders import staged_folder
@@ -36,6 +37,13 @@ def test_a_run_is_read_back(outcome, folder):
     assert stored.scores == outcome.scores
     assert stored.config["model"] == {"n_neurons": 40, "max_iter": 20}
     np.testing.assert_array_equal(stored.arrays["confusion"], outcome.confusion)
+    for part, x, y in (
+        ("train", outcome.split.x, outcome.split.y),
+        ("test", outcome.split.x_test, outcome.split.y_test),
+    ):
+        found = stored.metrics["collapse"][part]
+        assert found["nc1"]["value"] == pytest.approx(nc1(outcome.model.transform(x), y))
+        assert {entry["status"] for entry in found.values()} == {"ok"}
     steps = stored.arrays["steps"]
     assert steps[0] == 0
     assert steps[-1] == 20

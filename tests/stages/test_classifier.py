@@ -139,6 +139,34 @@ def test_histories_and_observers():
     assert model.certificate_ is None
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.slow
+def test_scikit_learn_contract_of_the_solver():
+    model = TwoStageClassifier(solver="gibbs", n_neurons=300, n_particles=500, beta=50.0, tol=0.5)
+    results = check_estimator(model, on_fail=None, on_skip=None)
+    failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
+    assert failed == {}
+
+
+def test_solver_brings_a_certificate():
+    model = TwoStageClassifier(
+        solver="gibbs",
+        activation="sigmoid",
+        beta=100.0,
+        gamma=1.0,
+        n_particles=5000,
+        tol=0.1,
+        random_state=0,
+    ).fit(X, Y)
+    certificate = model.certificate_
+    assert certificate.certified, certificate.reason
+    assert certificate.method == "monte_carlo"
+    # The regularised loss of a law is a lower bound of no other: D <= E <= |Y|^2/(2n) = 1/2.
+    assert 0 < certificate.dual <= certificate.primal <= 0.5
+    assert model.n_iter_ == len(model.history_["dual"])
+    assert model.score(X, Y) > 0.75  # this hot, the middle class is still blurred
+
+
 def test_no_steps_leave_random_features():
     model = TwoStageClassifier(**SMALL | {"max_iter": 0}).fit(X, Y)
     assert model.n_iter_ == 0
@@ -153,7 +181,7 @@ def test_progress_bar_goes_to_standard_error(capsys):
 
 
 CASES = [
-    ({"solver": "newton"}, "solver must be one of langevin, got 'newton'"),
+    ({"solver": "newton"}, "solver must be one of langevin, gibbs, got 'newton'"),
     ({"stage_two": "none"}, "stage_two must be one of linear"),
     ({"dtype": "float16"}, "dtype must be one of float32, float64"),
     ({"n_neurons": 0}, "n_neurons must be an integer >= 1, got 0"),

@@ -1,0 +1,215 @@
+"""What needs the final class means: found by going through the samples a second time."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from eval.collapse_batch import Batch, check_finite, read_matrix, shifted, shifted_sum
+from eval.collapse_formulas import CollapseMetrics, measure_all
+from eval.collapse_geometry import Array, ClassMoments, Geometry
+
+__all__ = ["SecondPass", "fit_layer", "mean_moments", "widen"]
+
+
+class SecondPass:
+    """Every metric from a second pass over the same samples, whose class means are known.
+
+    No p x p matrix: each sample is projected on the r <= K - 1 directions of the class means.
+    Made by :meth:`CollapseAccumulator.second_pass`.
+    """
+
+    def __init__(
+        self,
+        first: ClassMoments,
+        w: ArrayLike | Tensor | None = None,
+        bias: ArrayLike | Tensor | None = None,
+        *,
+        whiten: bool = True,
+    ) -> None:
+        self._first, self._w = fit_layer(first, w)
+        self._bias = _read_bias(bias, self._w)
+        geometry = Geometry(self._first, self._w)
+        self._resolution = geometry.resolution
+        self._basis = geometry.whitening() if whiten else None
+        self._centre = geometry.centre
+        self._centred_means = self._first.means - self._centre
+        self._half_norms = np.square(self._centred_means).sum(axis=1) / 2
+        self._counts = np.zeros_like(self._first.counts)
+        self._squares = np.zeros(len(self._counts))
+        self._whitened = 0.0
+        self._agreements = 0
+
+    def update(self, features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> None:
+        """Add a batch of the samples that the first pass saw, of any size.
+
+        Parameters
+        ----------
+        features : array-like or Tensor (n, p)
+        labels : array-like or Tensor (n,)
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit, a feature is not finite, or a label is unknown.
+        """
+        batch = Batch.of(features, labels)
+        for block in batch.blocks():
+            check_finite(block)
+        unknown = np.setdiff1d(batch.classes, self._first.classes)
+        if len(unknown):
+            raise ValueError(
+                f"labels must be among those of the first pass, got {unknown.tolist()[0]!r}"
+            )
+        if batch.features.shape[1] != len(self._first.origin):
+            raise ValueError(
+                f"features must have {len(self._first.origin)} columns as in the first pass, "
+                f"got {batch.features.shape[1]}"
+            )
+        self.add(batch)
+
+    def add(self, batch: Batch) -> None:
+        """Add a batch that is known to fit."""
+        origin, unit, means = self._first.origin, self._first.unit, self._first.means
+        places = np.searchsorted(self._first.classes, batch.classes)
+        buffer = np.empty((batch.rows, len(origin)))
+        for member, rows in batch.class_runs():
+            k = places[member]
+            deviations = shifted(rows, origin + unit * means[k], unit, buffer)
+            self._counts[k] += len(rows)
+            self._squares[k] += np.vdot(deviations, deviations)
+            if self._basis is not None:
+                projected = self._basis.T @ deviations.T
+                self._whitened += float(np.vdot(projected, projected))
+            if self._w is not None:
+                outputs = rows.astype(np.float64) @ self._w + self._bias
+                nearest = self._nearest_mean(deviations + (means[k] - self._centre))
+                self._agreements += int((outputs.argmax(axis=1) == nearest).sum())
+
+    def _nearest_mean(self, centred: Array) -> NDArray[np.intp]:
+        scores = centred @ self._centred_means.T - self._half_norms
+        return np.asarray(scores.argmax(axis=1))
+
+    def merge(self, other: SecondPass) -> None:
+        """Add what another second pass, made of the same first one, has seen."""
+        if not np.array_equal(self._first.means, other._first.means):
+            raise ValueError("other must come from the same first pass, got other class means")
+        self._counts += other._counts
+        self._squares += other._squares
+        self._whitened += other._whitened
+        self._agreements += other._agreements
+
+    def compute(self) -> CollapseMetrics:
+        """Compute every metric.
+
+        Raises
+        ------
+        ValueError
+            If the second pass did not see the samples of the first one.
+        """
+        first = self._first
+        if not np.array_equal(self._counts, first.counts):
+            raise ValueError(
+                "the second pass must see the samples of the first one, got "
+                f"{self._counts.tolist()} instead of {first.counts.tolist()} by class"
+            )
+        slack = first.counts * (8 * self._resolution) ** 2
+        if (np.abs(self._squares - first.squares) > 1e-3 * first.squares + slack).any():
+            raise ValueError("the second pass must see the features of the first one, got others")
+        return measure_all(self.geometry())
+
+    def geometry(self) -> Geometry:
+        """What the metrics are computed from."""
+        n = int(self._counts.sum())
+        moments = replace(
+            self._first,
+            squares=self._squares.copy(),
+            whitened=None if self._basis is None else self._whitened / n,
+            agreement=None if self._w is None else self._agreements / n,
+        )
+        return Geometry(moments, self._w)
+
+
+def mean_moments(batch: Batch) -> ClassMoments:
+    """Counts and means of the classes; squares from a block of each, to judge round-off by."""
+    origin = np.asarray(batch.features[0], np.float64)
+    check_finite(origin)
+    counts = np.bincount(batch.members)
+    sums = np.zeros((len(counts), len(origin)))
+    squares = np.zeros(len(counts))
+    for k, rows in batch.class_runs():
+        sums[k] += shifted_sum(rows, origin, batch.unit)
+        if not squares[k]:
+            values = shifted(rows, origin, batch.unit)
+            squares[k] = np.vdot(values, values) * (counts[k] / len(rows))
+    check_finite(sums)
+    means = sums / counts[:, None]
+    return ClassMoments(
+        classes=batch.classes,
+        counts=counts,
+        origin=origin,
+        unit=batch.unit,
+        means=means,
+        precision=batch.precision,
+        squares=squares,
+    )
+
+
+def widen(moments: ClassMoments, classes: NDArray[Any]) -> ClassMoments:
+    """The same moments among more classes, those added having no samples."""
+    unknown = np.setdiff1d(moments.classes, classes)
+    if len(unknown):
+        raise ValueError(f"labels must be among the declared classes, got {unknown.tolist()[0]!r}")
+    places = np.searchsorted(classes, moments.classes)
+    return replace(
+        moments,
+        classes=classes,
+        counts=spread(moments.counts, places, len(classes)),
+        means=spread(moments.means, places, len(classes)),
+        squares=spread(moments.squares, places, len(classes)),
+    )
+
+
+def spread(values: NDArray[Any], places: NDArray[np.intp], length: int) -> NDArray[Any]:
+    """Rows moved to their places among `length` rows, 0 elsewhere."""
+    wider = np.zeros((length, *values.shape[1:]), values.dtype)
+    wider[places] = values
+    return wider
+
+
+def fit_layer(
+    moments: ClassMoments, w: ArrayLike | Tensor | None
+) -> tuple[ClassMoments, Array | None]:
+    """The linear layer (p, q), checked, and the moments of its q classes.
+
+    More columns than classes with samples: the classes are 0 to q - 1 where labels allow it.
+    """
+    if w is None:
+        return moments, None
+    layer = read_matrix(w, "w")
+    p, q = layer.shape
+    if p != len(moments.origin):
+        raise ValueError(
+            f"w must have one row per column of features, ({len(moments.origin)}, q), "
+            f"got shape {layer.shape}"
+        )
+    known = moments.classes
+    if q > len(known) and np.isin(known, np.arange(q)).all():
+        return widen(moments, np.arange(q)), layer
+    if q != len(known):
+        raise ValueError(f"w must have one column per class, {len(known)}, got {q}")
+    return moments, layer
+
+
+def _read_bias(bias: ArrayLike | Tensor | None, w: Array | None) -> Array:
+    q = 0 if w is None else w.shape[1]
+    if bias is None:
+        return np.zeros(q)
+    values = bias.detach().cpu().numpy() if isinstance(bias, Tensor) else np.asarray(bias)
+    if values.shape != (q,):
+        raise ValueError(f"bias must have one entry per column of w, ({q},), got {values.shape}")
+    return np.asarray(read_matrix(values[None], "bias")[0])
