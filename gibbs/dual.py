@@ -13,6 +13,7 @@ The minimizer of the free energy (Eq. 27) is rho_G at the maximizer of the dual 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,9 +23,12 @@ from gibbs.problem import Problem
 
 __all__ = [
     "TILE",
+    "Progress",
+    "StepLog",
     "Tilted",
     "dual_value",
     "dual_value_at",
+    "gap_of",
     "newton_direction",
     "residual",
     "solve_ridge",
@@ -33,6 +37,8 @@ __all__ = [
     "tilt",
 ]
 
+
+Progress = Callable[[dict[str, float]], None]
 
 TILE = 1024
 """Points handled at a time: their activations stay in the cache."""
@@ -192,6 +198,40 @@ def newton_direction(
         before, product = product, (left * scaled).sum()
         search = scaled + product / before * search
     return direction, float((gradient * direction).sum())
+
+
+def gap_of(tilted: Tilted) -> float:
+    """:func:`tight_gap` at the G and the kernel of weighted points."""
+    return tight_gap(tilted.problem, tilted.dual, tilted.kernel)
+
+
+class StepLog:
+    """What a solver notes after every Newton step, told to `progress` as it comes.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Takes a dict of "dual", "gap", "step" and "effective_size".
+    """
+
+    NAMES = ("dual", "gap", "step", "effective_size")
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.progress = progress
+        self.rows: list[dict[str, float]] = []
+
+    def record(self, *numbers: float) -> None:
+        """Note one step; the numbers come in the order of `NAMES`."""
+        self.rows.append(dict(zip(self.NAMES, numbers, strict=True)))
+        if self.progress is not None:
+            self.progress(self.rows[-1])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The history: one float64 tensor a name."""
+        return {
+            name: torch.tensor([row[name] for row in self.rows], dtype=torch.float64)
+            for name in self.NAMES
+        }
 
 
 class _RidgeSolver:
