@@ -21,6 +21,7 @@ from eval.app.model_store import SavedModel
 from eval.app.recorder import FrameRecorder, Stopper
 from eval.baselines import baseline_models
 from eval.collapse import nc1
+from eval.comparison import OURS
 from eval.loading import load_source
 from eval.registry import Dataset, Distribution
 from eval.synthetic import SeparableDistribution
@@ -29,8 +30,6 @@ from gibbs.langevin import LangevinState
 from stages import TwoStageClassifier
 
 __all__ = ["OURS", "Outcome", "RunConfig", "Score", "Split", "draw_split", "execute", "table"]
-
-OURS = "two-stage network"
 
 
 @dataclass(frozen=True)
