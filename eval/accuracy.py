@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from scipy.stats import t as student
 
-__all__ = ["Interval", "mean_interval", "mismatch_error", "mismatch_interval"]
+__all__ = [
+    "Interval",
+    "error_interval",
+    "mean_interval",
+    "mismatch_error",
+    "mismatch_interval",
+    "repeated_error",
+]
 
 
 class Interval(NamedTuple):
@@ -110,6 +118,47 @@ def mean_interval(values: ArrayLike, *, confidence: float = 0.95, overlap: float
     error = float(v.std(ddof=1)) * math.sqrt(1 / len(v) + overlap)
     half = float(student.ppf((1 + confidence) / 2, len(v) - 1)) * error
     return Interval(mean, mean - half, mean + half)
+
+
+def error_interval(errors: ArrayLike, pooled: Interval, overlap: float = 0.0) -> Interval:
+    r"""Mean of R errors with Student's interval, no narrower than the test samples allow.
+
+    .. math:: l = \min(l_t, \bar e - (\hat e - \hat l)), \qquad
+        u = \max(u_t, \bar e + (\hat u - \hat e)),
+
+    within [0, 1]: (l_t, u_t) of :func:`eval.mean_interval` over the repetitions, and
+    (e, l, u) the binomial interval of all their test samples together: five folds without an
+    error do not prove that the error is 0. With R = 1 the latter is all there is. `overlap`
+    is that of :func:`eval.mean_interval`.
+
+    Examples
+    --------
+    >>> error_interval([0.0, 0.0], Interval(0.0, 0.0, 0.02))
+    Interval(estimate=0.0, low=0.0, high=0.02)
+    """
+    mean, t_low, t_high = mean_interval(errors, overlap=overlap)
+    # fmin and fmax take the number where Student's ends are NaN, for one repetition.
+    low = float(np.fmin(t_low, mean - (pooled.estimate - pooled.low)))
+    high = float(np.fmax(t_high, mean + (pooled.high - pooled.estimate)))
+    return Interval(mean, max(0.0, low), min(1.0, high))
+
+
+def repeated_error(runs: Sequence[Interval], overlap: float = 0.0) -> Interval:
+    r"""Mean of R test errors, each with the binomial interval (e, l, u) of its test samples.
+
+    As :func:`error_interval`, with the mean of the binomial intervals in place of a pooled
+    one: R fresh test sets (`overlap` 0) bring its ends sqrt(R) times nearer, splits of one
+    data set do not.
+
+    Examples
+    --------
+    >>> repeated_error([Interval(0.0, 0.0, 0.02)] * 4)
+    Interval(estimate=0.0, low=0.0, high=0.01)
+    """
+    error, low, high = (float(v) for v in np.mean(runs, axis=0))
+    shrink = 1.0 if overlap else math.sqrt(len(runs))
+    pooled = Interval(error, error - (error - low) / shrink, error + (high - error) / shrink)
+    return error_interval([run.estimate for run in runs], pooled, overlap)
 
 
 def _class_errors(

@@ -17,7 +17,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_X_y
 from sklearn.utils.multiclass import check_classification_targets
 
-from eval.accuracy import Interval, mean_interval, mismatch_error, mismatch_interval
+from eval.accuracy import (
+    Interval,
+    error_interval,
+    mean_interval,
+    mismatch_error,
+    mismatch_interval,
+)
 from eval.baselines import comparison_models
 from eval.collapse import nc1
 from stages import TwoStageClassifier
@@ -29,7 +35,6 @@ __all__ = [
     "FoldRecord",
     "MethodSummary",
     "compare_baselines",
-    "error_interval",
     "hidden_activations",
 ]
 
@@ -89,7 +94,7 @@ class FoldRecord:
 class MethodSummary:
     """One method over all folds: means with 95 % intervals, whose ends are NaN for one fold.
 
-    `test_error` has its interval for one fold too, see :func:`error_interval`.
+    `test_error` has its interval for one fold too, see :func:`eval.accuracy.error_interval`.
     `difference` is the test error minus that of the two-stage network, paired by fold, see
     :func:`eval.mean_interval` with the overlap of the folds; None for the network itself.
     NC1 is None as in :class:`FoldRecord`.
@@ -142,7 +147,7 @@ class Comparison:
         return tuple(record for record in self.records if record.method == method)
 
     def test_error(self, method: str) -> Interval:
-        """Test error with its 95 % interval, see :func:`error_interval`."""
+        """Test error with its 95 % interval, see :func:`eval.accuracy.error_interval`."""
         pooled = mismatch_interval(self.labels, self.predictions[method])
         errors = [record.test_error for record in self.of(method)]
         return error_interval(errors, pooled, self.overlap)
@@ -271,29 +276,6 @@ def compare_baselines(
         np.concatenate(tested),
         {method: np.concatenate(rows) for method, rows in predictions.items()},
     )
-
-
-def error_interval(errors: ArrayLike, pooled: Interval, overlap: float = 0.0) -> Interval:
-    r"""Mean of R errors with Student's interval, no narrower than the test samples allow.
-
-    .. math:: l = \min(l_t, \bar e - (\hat e - \hat l)), \qquad
-        u = \max(u_t, \bar e + (\hat u - \hat e)),
-
-    within [0, 1]: (l_t, u_t) of :func:`eval.mean_interval` over the repetitions, and
-    (e, l, u) the binomial interval of all their test samples together: five folds without an
-    error do not prove that the error is 0. With R = 1 the latter is all there is. `overlap`
-    is that of :func:`eval.mean_interval`.
-
-    Examples
-    --------
-    >>> error_interval([0.0, 0.0], Interval(0.0, 0.0, 0.02))
-    Interval(estimate=0.0, low=0.0, high=0.02)
-    """
-    mean, t_low, t_high = mean_interval(errors, overlap=overlap)
-    # fmin and fmax take the number where Student's ends are NaN, for one repetition.
-    low = float(np.fmin(t_low, mean - (pooled.estimate - pooled.low)))
-    high = float(np.fmax(t_high, mean + (pooled.high - pooled.estimate)))
-    return Interval(mean, max(0.0, low), min(1.0, high))
 
 
 def hidden_activations(mlp: MLPClassifier, X: ArrayLike) -> NDArray[np.float64]:

@@ -12,15 +12,27 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 CONTRACT = {
-    "gibbs": "Problem Particles LangevinResult sample_prior sample_normal run_langevin",
+    "gibbs": "Problem Particles GibbsMeasure Certificate LangevinResult GibbsResult sample_prior "
+    "sample_normal run_langevin solve_gibbs certify",
     "stages": "TwoStageClassifier train_two_stage",
     "eval": "SeparableDistribution make_linearly_separable mismatch_error mismatch_interval "
-    "nc1 balancedness",
+    "nc1 collapse_metrics CollapseAccumulator balancedness feature_error sliced_wasserstein "
+    "compare_baselines",
 }
 IMPORTS = "; ".join(
     f"from {package} import {', '.join(names.split())}" for package, names in CONTRACT.items()
 )
-EXTRAS = ["click", "pandas", "pyarrow", "matplotlib", "jinja2", "mlxtend", "hypothesis", "pytest"]
+EXTRAS = [
+    "click",
+    "pandas",
+    "pyarrow",
+    "matplotlib",
+    "jinja2",
+    "mlxtend",
+    "torchmetrics",
+    "hypothesis",
+    "pytest",
+]
 
 
 def run_python(code, *, python=sys.executable, cwd=None):

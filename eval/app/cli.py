@@ -27,8 +27,7 @@ from eval.app.report import refresh
 from eval.app.run_folder import read_manifest, read_run, write_run
 from eval.app.runs import RunConfig
 from eval.app.study import study
-from eval.loading import read_table
-from eval.registry import Dataset, describe
+from eval.data import Dataset, describe, read_table
 
 __all__ = ["main"]
 

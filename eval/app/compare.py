@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,12 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from eval.accuracy import Interval
 from eval.app.folders import explained, free_folder, staged_folder
+from eval.app.formats import as_text, dump, flat, markdown, versions
 from eval.baselines import comparison_models
 from eval.comparison import Comparison, FoldRecord
 from eval.comparison import compare_baselines as measure
-from eval.loading import Dataset, load_dataset, registered_datasets
+from eval.data import Dataset, load_dataset, registered_datasets
 from eval.synthetic import make_linearly_separable
 
 __all__ = ["CompareConfig", "Result", "compare", "execute", "table", "write"]
@@ -197,14 +195,6 @@ def table(comparison: Comparison) -> pd.DataFrame:
     )
 
 
-def as_text(interval: Interval | None, form: str, factor: float = 1) -> str:
-    """Write an estimate with its ends, if it has any; "-" for None."""
-    if interval is None:
-        return "-"
-    estimate, low, high = (form.format(factor * value) for value in interval)
-    return f"{estimate} [{low}, {high}]" if math.isfinite(interval.low) else estimate
-
-
 def _report(result: Result) -> str:
     return f"{result.title} (mismatch error, balanced by class)\n\n" + "\n".join(
         [table(result.comparison).to_string(index=False), "", _inputs(result.comparison)]
@@ -213,12 +203,6 @@ def _report(result: Result) -> str:
 
 def _inputs(comparison: Comparison) -> str:
     return f"NC1 of the test inputs: {as_text(comparison.summary()[0].nc1_inputs, '{:.4f}')}"
-
-
-def markdown(frame: pd.DataFrame) -> str:
-    """Turn a table of texts into Markdown."""
-    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).to_numpy()]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def write(config: CompareConfig, results: list[Result], folder: Path) -> None:
@@ -263,25 +247,3 @@ def _summary(result: Result) -> list[dict[str, Any]]:
         {"data": result.data.name, **flat(dataclasses.asdict(row))}
         for row in result.comparison.summary()
     ]
-
-
-def flat(row: dict[str, Any]) -> dict[str, Any]:
-    """Spread every interval over three columns, name, name_low and name_high; NaN is None."""
-    cells: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, Interval):
-            ends = [end if math.isfinite(end) else None for end in value]
-            cells |= zip((name, f"{name}_low", f"{name}_high"), ends, strict=True)
-        else:
-            cells[name] = value
-    return cells
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that decide the numbers."""
-    return {name: version(name) for name in ("gibbsnet", "torch", "numpy", "scipy", "scikit-learn")}
-
-
-def dump(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON in one line a value, with a newline at the end."""
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from eval.app.geometry import class_mean_axes
 from eval.app.run_folder import StoredRun
-from eval.app.runs import OURS, error_interval
+from eval.app.runs import OURS, summarize_error
 
 __all__ = ["COLOURS", "FIGURES", "FigureKind", "draw_figures"]
 
@@ -172,7 +172,7 @@ def _confusion_alt(run: StoredRun) -> str:
 
 def _comparison(run: StoredRun) -> Figure:
     scores = {
-        name: error_interval(rows, run.metrics["overlap"]) for name, rows in run.scores.items()
+        name: summarize_error(rows, run.metrics["overlap"]) for name, rows in run.scores.items()
     }
     known = {name: interval for name, interval in scores.items() if interval is not None}
     figure = Figure(figsize=(7, 1.2 + 0.42 * len(known)), layout="constrained")
@@ -193,7 +193,7 @@ def _comparison_alt(run: StoredRun) -> str:
     parts = [
         f"{name} {100 * interval.estimate:.2f} %"
         for name, rows in run.scores.items()
-        if (interval := error_interval(rows, run.metrics["overlap"])) is not None
+        if (interval := summarize_error(rows, run.metrics["overlap"])) is not None
     ]
     return "Test errors with intervals: " + ", ".join(parts) + "."
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["InputError", "check_folder", "explained", "free_folder", "staged_folder"]
+__all__ = ["InputError", "check_folder", "explained", "free_folder", "staged_folder", "whole_file"]
 
 
 class InputError(click.ClickException):
@@ -76,6 +76,14 @@ def _put_in_place(scratch: Path, out: Path) -> None:
     out.rename(old)
     scratch.rename(out)
     shutil.rmtree(old)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a scratch name, of the same suffix, that is renamed to `path` in the end."""
+    scratch = path.with_name(f".{os.getpid()}-{path.name}")
+    yield scratch
+    os.replace(scratch, path)
 
 
 def check_folder(out: Path, *, force: bool = False) -> Path:

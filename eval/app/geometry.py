@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.collapse import class_means
-
 __all__ = ["class_mean_axes"]
 
 
@@ -21,7 +19,8 @@ def class_mean_axes(
     members : ndarray (n,)
         The class of each row.
     """
-    means, _ = class_means(features - features.mean(axis=0), members)
+    centred = features - features.mean(axis=0)
+    means = np.stack([centred[members == k].mean(axis=0) for k in np.unique(members)])
     _, _, axes = np.linalg.svd(means - means.mean(axis=0), full_matrices=True)
     plane = np.zeros((features.shape[1], 2))
     plane[:, : min(2, len(axes))] = axes[:2].T

@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from eval.app.figures import COLOURS, FIGURES, draw_figures
 from eval.app.run_folder import StoredRun, read_run, seal
 from eval.app.runs import table
-from eval.collapse_formulas import COLLAPSE_DEFINITIONS
+from eval.collapse import COLLAPSE_DEFINITIONS
 
 __all__ = ["command_line", "refresh"]
 
@@ -95,7 +95,8 @@ def _data_uri(path: Path) -> str:
 def _animation(run: StoredRun) -> str:
     """Frames as JSON; "<" is escaped, so that no class name can close the script element."""
     points = run.arrays["points"].astype(np.float64)
-    nc1_at = dict(zip(run.history["step"], run.history["nc1"], strict=True))
+    stage_one = run.history[run.history["stage"] == "one"].dropna(subset="nc1")
+    nc1_at = dict(zip(stage_one["step"], stage_one["nc1"], strict=True))
     content = {
         "steps": run.arrays["steps"].tolist(),
         "nc1": [nc1_at.get(step) for step in run.arrays["steps"].tolist()],

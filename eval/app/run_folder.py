@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from eval.app.geometry import class_mean_axes
 from eval.app.model_store import FORMAT, save_model
 from eval.app.runs import Outcome, Score, history
-from eval.collapse import collapse_metrics
+from eval.collapse import collapse_of
 from stages import TwoStageClassifier
 
 __all__ = ["StoredRun", "read_run", "seal", "write_run"]
@@ -160,7 +160,7 @@ def _collapse(
     model: TwoStageClassifier, x: NDArray[np.float64], y: NDArray[Any]
 ) -> dict[str, dict[str, Any]]:
     """Every collapse metric of the features, as value (None where undefined) and status."""
-    measured = collapse_metrics(model.transform(x), y, model.coef_.T).as_dict()
+    measured = collapse_of(model, x, y).as_dict()
     return {
         name: {
             "value": float(entry.value) if np.isfinite(entry.value) else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,17 +15,22 @@ from sklearn.metrics import confusion_matrix
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from eval.accuracy import Interval, mean_interval, mismatch_error, mismatch_interval
+from eval.accuracy import (
+    Interval,
+    mean_interval,
+    mismatch_error,
+    mismatch_interval,
+    repeated_error,
+)
+from eval.app.formats import as_text
 from eval.app.model_store import SavedModel
 from eval.app.recorder import FrameRecorder, Stopper
 from eval.baselines import baseline_models
-from eval.collapse import nc1
+from eval.collapse import collapse_observers, nc1
 from eval.comparison import OURS
-from eval.loading import load_source
-from eval.registry import Dataset, Distribution
+from eval.data import Dataset, Distribution, load_source
 from eval.synthetic import SeparableDistribution
 from eval.theory import AssumptionCheck, check_assumptions
-from gibbs.langevin import LangevinState
 from stages import TwoStageClassifier
 
 __all__ = ["OURS", "Outcome", "RunConfig", "Score", "Split", "draw_split", "execute", "table"]
@@ -237,7 +241,7 @@ def execute(
         split = draw_split(config, repeat, source)
         model = _network(config, repeat, verbose=progress)
         frames = FrameRecorder(len(split.y), model.max_iter)
-        observers = {"nc1": _nc1_observer(split.y), "frames": frames, "stop": stopper}
+        observers = {**collapse_observers("nc1"), "frames": frames, "stop": stopper}
         scores.setdefault(OURS, []).append(_score(model, split, observers))
         stage_one, stage_two = (float(v) for v in model.stage_two_history_["loss"])
         losses.append({"stage one": stage_one, "stage two": stage_two})
@@ -301,34 +305,20 @@ def _company(
         yield "control: shuffled labels", score
 
 
-def _nc1_observer(labels: NDArray[Any]) -> Callable[[LangevinState], float]:
-    return lambda state: nc1(state.features, labels)
-
-
 def summarize(values: list[float | None], overlap: float) -> Interval | None:
     """Mean over the repetitions with its t interval; None for a method without that number."""
     numbers = [value for value in values if value is not None]
     return mean_interval(numbers, overlap=overlap) if numbers else None
 
 
-def error_interval(scores: list[Score], overlap: float) -> Interval | None:
-    """Test error with its 95 % interval; None for a method without one.
-
-    One repetition: the binomial interval of its test samples. Several: Student's interval of
-    their mean, but never narrower than those binomial intervals allow their mean to be, as
-    five runs without an error do not prove that the error is 0: R fresh test sets shrink a
-    binomial interval by sqrt(R), splits of one data set do not.
-    """
-    runs = [(s.test_error, *s.interval) for s in scores if s.interval and s.test_error is not None]
-    if not runs:
-        return None
-    estimate, low, high = (float(v) for v in np.mean(runs, axis=0))
-    if len(runs) == 1:
-        return Interval(estimate, low, high)
-    _, t_low, t_high = mean_interval([run[0] for run in runs], overlap=overlap)
-    shrink = 1.0 if overlap else math.sqrt(len(runs))
-    low = min(t_low, estimate - (estimate - low) / shrink)
-    return Interval(estimate, max(0.0, low), max(t_high, estimate + (high - estimate) / shrink))
+def summarize_error(scores: list[Score], overlap: float) -> Interval | None:
+    """Test error with its interval, see :func:`repeated_error`; None for a method without one."""
+    runs = [
+        Interval(score.test_error, *score.interval)
+        for score in scores
+        if score.interval and score.test_error is not None
+    ]
+    return repeated_error(runs, overlap) if runs else None
 
 
 def paired_difference(scores: dict[str, list[Score]], name: str, overlap: float) -> Interval | None:
@@ -352,16 +342,15 @@ def table(scores: dict[str, list[Score]], overlap: float) -> pd.DataFrame:
     for name, runs in scores.items():
         row = {
             "method": name,
-            "train error %": _percent(
-                summarize([s.train_error for s in runs], overlap), ends=False
-            ),
-            "test error % [95 %]": _percent(error_interval(runs, overlap)),
-            "NC1 train": _number(summarize([s.nc1_train for s in runs], overlap)),
-            "NC1 test": _number(summarize([s.nc1_test for s in runs], overlap)),
+            "train error %": _percent(summarize([s.train_error for s in runs], overlap)),
+            "test error % [95 %]": as_text(summarize_error(runs, overlap), "{:.2f}", 100),
+            "NC1 train": as_text(summarize([s.nc1_train for s in runs], overlap), "{:.4f}"),
+            "NC1 test": as_text(summarize([s.nc1_test for s in runs], overlap), "{:.4f}"),
             "fit s": "-" if runs[0].seconds is None else f"{_mean_seconds(runs):.2f}",
         }
         if len(scores[OURS]) > 1:
-            row["error minus ours % [95 %]"] = _percent(paired_difference(scores, name, overlap))
+            difference = paired_difference(scores, name, overlap)
+            row["error minus ours % [95 %]"] = as_text(difference, "{:.2f}", 100)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -370,18 +359,8 @@ def _mean_seconds(scores: list[Score]) -> float:
     return float(np.mean([score.seconds or 0.0 for score in scores]))
 
 
-def _percent(interval: Interval | None, ends: bool = True) -> str:
-    if interval is None:
-        return "-"
-    estimate, low, high = (100 * value for value in interval)
-    return f"{estimate:.2f} [{low:.2f}, {high:.2f}]" if ends else f"{estimate:.2f}"
-
-
-def _number(interval: Interval | None) -> str:
-    if interval is None:
-        return "-"
-    ends = f" [{interval.low:.4f}, {interval.high:.4f}]" if math.isfinite(interval.low) else ""
-    return f"{interval.estimate:.4f}{ends}"
+def _percent(interval: Interval | None) -> str:
+    return "-" if interval is None else f"{100 * interval.estimate:.2f}"
 
 
 def history(model: TwoStageClassifier) -> pd.DataFrame:

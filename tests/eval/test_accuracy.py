@@ -1,9 +1,12 @@
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import binom, norm
 from sklearn.metrics import balanced_accuracy_score
 
-from eval import mean_interval, mismatch_error, mismatch_interval
+from eval import Interval, mean_interval, mismatch_error, mismatch_interval
+from eval.accuracy import error_interval
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -103,3 +106,12 @@ def test_bad_input_is_named():
         mismatch_error([0, 1], [0, 1, 1])
     with pytest.raises(ValueError, match="confidence must be between 0 and 1, got 95"):
         mismatch_interval([0], [0], confidence=95)
+
+
+def test_error_interval_is_the_wider_of_student_and_binomial():
+    assert error_interval([0.0, 0.0], Interval(0.0, 0.0, 0.02)) == (0.0, 0.0, 0.02)
+    spread = error_interval([0.1, 0.2, 0.3], Interval(0.21, 0.2, 0.22))
+    half = 4.3026527 * 0.1 / math.sqrt(3)
+    assert spread == pytest.approx((0.2, 0.0, 0.2 + half))
+    near = error_interval([0.2, 0.2], Interval(0.3, 0.25, 0.4))
+    assert near == pytest.approx((0.2, 0.15, 0.3))

@@ -14,7 +14,6 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 
 from eval import (
-    Interval,
     SeparableDistribution,
     baseline_models,
     compare_baselines,
@@ -23,12 +22,8 @@ from eval import (
     mismatch_interval,
     nc1,
 )
-from eval.comparison import (
-    OURS,
-    RANDOM_FEATURES,
-    error_interval,
-    hidden_activations,
-)
+from eval.accuracy import error_interval
+from eval.comparison import OURS, RANDOM_FEATURES, hidden_activations
 from stages import TwoStageClassifier
 
 
@@ -160,15 +155,6 @@ def test_differences_are_paired_by_fold(three_folds):
     summary = {row.method: row for row in three_folds.summary()}
     assert summary["1-NN"].difference == three_folds.difference("1-NN")
     assert summary[OURS].difference is None
-
-
-def test_error_interval_is_the_wider_of_student_and_binomial():
-    assert error_interval([0.0, 0.0], Interval(0.0, 0.0, 0.02)) == (0.0, 0.0, 0.02)
-    spread = error_interval([0.1, 0.2, 0.3], Interval(0.21, 0.2, 0.22))
-    half = 4.3026527 * 0.1 / math.sqrt(3)
-    assert spread == pytest.approx((0.2, 0.0, 0.2 + half))
-    near = error_interval([0.2, 0.2], Interval(0.3, 0.25, 0.4))
-    assert near == pytest.approx((0.2, 0.15, 0.3))
 
 
 def test_folds_test_every_sample_once_and_pool_for_the_interval(iris, three_folds):

@@ -210,13 +210,13 @@ def test_help_and_version():
 
 def test_interval_of_repetitions_without_errors_has_a_width():
     scores = [runs.Score(0.0, 0.0, (0.0, 4e-4), None, None, 1.0)] * 4
-    assert runs.error_interval(scores, 0.0) == pytest.approx((0.0, 0.0, 2e-4))
-    assert runs.error_interval(scores, 0.5) == pytest.approx((0.0, 0.0, 4e-4))
+    assert runs.summarize_error(scores, 0.0) == pytest.approx((0.0, 0.0, 2e-4))
+    assert runs.summarize_error(scores, 0.5) == pytest.approx((0.0, 0.0, 4e-4))
     spread = [runs.Score(0.0, e, (e, e), None, None, 1.0) for e in (0.1, 0.2, 0.3)]
     half = 4.302653 * 0.1
-    assert runs.error_interval(spread, 0.0).high == pytest.approx(0.2 + half / 3**0.5)
-    assert runs.error_interval(spread, 0.5).high == pytest.approx(0.2 + half * (5 / 6) ** 0.5)
-    assert runs.error_interval([runs.Score(None, None, None, 0.5, 0.5, None)], 0.0) is None
+    assert runs.summarize_error(spread, 0.0).high == pytest.approx(0.2 + half / 3**0.5)
+    assert runs.summarize_error(spread, 0.5).high == pytest.approx(0.2 + half * (5 / 6) ** 0.5)
+    assert runs.summarize_error([runs.Score(None, None, None, 0.5, 0.5, None)], 0.0) is None
     pairs = {OURS: spread, "other": spread[::-1]}
     half *= 2 * (5 / 6) ** 0.5
     assert runs.paired_difference(pairs, "other", 0.5) == pytest.approx((0.0, -half, half))

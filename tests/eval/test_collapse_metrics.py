@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval import COLLAPSE_DEFINITIONS, CollapseAccumulator, CollapseStatus, collapse_metrics, nc1
-from eval.collapse_batch import Batch
-from eval.collapse_second_pass import mean_moments
+from eval.collapse.batch import Batch
+from eval.collapse.moments import mean_moments
 
 # n, p, K
 SHAPES = [

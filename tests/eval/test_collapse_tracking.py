@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from eval import COLLAPSE_DEFINITIONS, collapse_metrics, track_collapse
 from eval.app.collapse_figures import draw_collapse
-from eval.collapse_torchmetrics import CollapseMetric
+from eval.collapse.torchmetrics_ import CollapseMetric
 
 EPOCHS = 4
 
@@ -221,7 +221,7 @@ def test_torchmetrics_reduces_over_processes_and_resets():
 @pytest.mark.parametrize(
     ("module", "code", "extra"),
     [
-        ("torchmetrics", "import eval.collapse_torchmetrics", "torchmetrics"),
+        ("torchmetrics", "import eval.collapse.torchmetrics_", "torchmetrics"),
         ("pandas", "from eval import track_collapse; track_collapse(None, [], '')", "app"),
     ],
 )

@@ -12,7 +12,8 @@ from sklearn.neural_network import MLPClassifier
 
 import eval.app.compare as app
 from eval import Interval, compare_baselines, make_linearly_separable
-from eval.app.compare import compare, flat, markdown
+from eval.app.compare import compare
+from eval.app.formats import flat, markdown
 from stages import TwoStageClassifier
 
 

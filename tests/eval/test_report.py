@@ -1,3 +1,4 @@
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,7 +12,7 @@ from PIL import Image
 from eval.app.cli import main
 from eval.app.figures import FIGURES
 from eval.app.geometry import class_mean_axes
-from eval.app.report import command_line
+from eval.app.report import _animation, command_line
 from eval.app.run_folder import read_run
 
 ARTEFACTS = Path(__file__).parents[2] / "build" / "artefacts"
@@ -69,6 +70,14 @@ def test_report_holds_table_assumptions_and_the_way_to_repeat_it(run):
     ):
         assert words in text
     assert "Partial run" not in text
+
+
+def test_the_animation_tells_the_nc1_of_stage_one(run):
+    stored = read_run(run)
+    frames = json.loads(_animation(stored))
+    one = stored.history[stored.history["stage"] == "one"].set_index("step")["nc1"]
+    assert frames["steps"][0] == 0
+    assert frames["nc1"][0] == one[0] > 1.5 * frames["nc1"][-1]
 
 
 def test_command_of_the_report_repeats_the_run(run, tmp_path):

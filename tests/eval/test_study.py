@@ -186,7 +186,7 @@ def test_another_configuration_is_refused_by_its_first_option(option, message, w
 
 
 def test_another_version_is_refused(whole, monkeypatch):
-    from eval.app import study as module
+    from eval.app.study import folder as module
 
     versions = module.versions() | {"numpy": "0.1"}
     monkeypatch.setattr(module, "versions", lambda: versions)

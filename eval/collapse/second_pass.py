@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from eval.collapse_batch import Batch, check_finite, read_matrix, shifted, shifted_sum
-from eval.collapse_formulas import CollapseMetrics, measure_all
-from eval.collapse_geometry import Array, ClassMoments, Geometry
+from eval.collapse.batch import Array, Batch, check_known, read_matrix, shifted
+from eval.collapse.formulas import CollapseMetrics, measure_all
+from eval.collapse.geometry import Geometry
+from eval.collapse.moments import ClassMoments, widen
 
-__all__ = ["SecondPass", "fit_layer", "mean_moments", "widen"]
+__all__ = ["SecondPass", "fit_layer"]
 
 
 class SecondPass:
@@ -58,13 +58,8 @@ class SecondPass:
             If shapes do not fit, a feature is not finite, or a label is unknown.
         """
         batch = Batch.of(features, labels)
-        for block in batch.blocks():
-            check_finite(block)
-        unknown = np.setdiff1d(batch.classes, self._first.classes)
-        if len(unknown):
-            raise ValueError(
-                f"labels must be among those of the first pass, got {unknown.tolist()[0]!r}"
-            )
+        batch.check_finite()
+        check_known(batch.classes, self._first.classes, "those of the first pass")
         if batch.features.shape[1] != len(self._first.origin):
             raise ValueError(
                 f"features must have {len(self._first.origin)} columns as in the first pass, "
@@ -132,53 +127,6 @@ class SecondPass:
             agreement=None if self._w is None else self._agreements / n,
         )
         return Geometry(moments, self._w)
-
-
-def mean_moments(batch: Batch) -> ClassMoments:
-    """Counts and means of the classes; squares from a block of each, to judge round-off by."""
-    origin = np.asarray(batch.features[0], np.float64)
-    check_finite(origin)
-    counts = np.bincount(batch.members)
-    sums = np.zeros((len(counts), len(origin)))
-    squares = np.zeros(len(counts))
-    for k, rows in batch.class_runs():
-        sums[k] += shifted_sum(rows, origin, batch.unit)
-        if not squares[k]:
-            values = shifted(rows, origin, batch.unit)
-            squares[k] = np.vdot(values, values) * (counts[k] / len(rows))
-    check_finite(sums)
-    means = sums / counts[:, None]
-    return ClassMoments(
-        classes=batch.classes,
-        counts=counts,
-        origin=origin,
-        unit=batch.unit,
-        means=means,
-        precision=batch.precision,
-        squares=squares,
-    )
-
-
-def widen(moments: ClassMoments, classes: NDArray[Any]) -> ClassMoments:
-    """The same moments among more classes, those added having no samples."""
-    unknown = np.setdiff1d(moments.classes, classes)
-    if len(unknown):
-        raise ValueError(f"labels must be among the declared classes, got {unknown.tolist()[0]!r}")
-    places = np.searchsorted(classes, moments.classes)
-    return replace(
-        moments,
-        classes=classes,
-        counts=spread(moments.counts, places, len(classes)),
-        means=spread(moments.means, places, len(classes)),
-        squares=spread(moments.squares, places, len(classes)),
-    )
-
-
-def spread(values: NDArray[Any], places: NDArray[np.intp], length: int) -> NDArray[Any]:
-    """Rows moved to their places among `length` rows, 0 elsewhere."""
-    wider = np.zeros((length, *values.shape[1:]), values.dtype)
-    wider[places] = values
-    return wider
 
 
 def fit_layer(

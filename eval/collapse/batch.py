@@ -12,17 +12,20 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from eval.collapse_geometry import Array
-
 __all__ = [
+    "Array",
     "Batch",
     "check_finite",
+    "check_known",
+    "declared_classes",
     "is_numeric",
     "read_labels",
     "read_matrix",
     "shifted",
     "shifted_sum",
 ]
+
+Array = NDArray[np.float64]
 
 BLOCK_BYTES = 3 * 2**18
 
@@ -51,6 +54,28 @@ def read_labels(labels: ArrayLike | Tensor) -> NDArray[Any]:
 def is_numeric(labels: NDArray[Any]) -> bool:
     """Whether labels are numbers."""
     return labels.dtype.kind in "biuf"
+
+
+def declared_classes(classes: int | ArrayLike | Tensor) -> NDArray[Any]:
+    """Sorted labels: those given, or 0 to classes - 1.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    labels = read_labels(classes)
+    labels = np.arange(int(labels)) if labels.ndim == 0 else np.unique(labels)
+    if not len(labels):
+        raise ValueError(f"classes must name at least 1 class, got {classes!r}")
+    return labels
+
+
+def check_known(labels: NDArray[Any], known: NDArray[Any], which: str) -> None:
+    """Raise ValueError where a label is none of the known ones."""
+    unknown = np.setdiff1d(labels, known)
+    if len(unknown):
+        raise ValueError(f"labels must be among {which}, got {unknown.tolist()[0]!r}")
 
 
 def shifted(rows: NDArray[Any], origin: Array, unit: float, buffer: Array | None = None) -> Array:
@@ -147,6 +172,11 @@ class Batch:
         """The features in blocks of 768 KiB in float64."""
         for start in range(0, len(self.features), self.rows):
             yield self.features[start : start + self.rows]
+
+    def check_finite(self) -> None:
+        """Raise ValueError where a feature is not finite."""
+        for block in self.blocks():
+            check_finite(block)
 
     def class_runs(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """The features by class, in blocks: index into `classes`, rows.

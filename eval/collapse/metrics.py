@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from eval.collapse_accumulator import declared_classes
-from eval.collapse_batch import Batch, read_matrix
-from eval.collapse_formulas import CollapseMetrics, measure, measure_all
-from eval.collapse_geometry import CollapseStatus
-from eval.collapse_second_pass import SecondPass, mean_moments, widen
+from eval.collapse.batch import Batch, declared_classes, read_matrix
+from eval.collapse.formulas import CollapseMetrics, measure, measure_all
+from eval.collapse.geometry import CollapseStatus, Geometry
+from eval.collapse.moments import mean_moments, widen
+from eval.collapse.second_pass import SecondPass
 from gibbs import Particles
 
-__all__ = ["balancedness", "class_means", "collapse_metrics", "nc1"]
+__all__ = ["balancedness", "collapse_metrics", "geometry_of", "nc1"]
 
 
 def nc1(features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
@@ -44,10 +42,7 @@ def nc1(features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
     >>> nc1([[0.0], [2.0], [10.0], [12.0]], [0, 0, 1, 1])
     0.038461538461538464
     """
-    batch = Batch.of(features, labels)
-    second = SecondPass(mean_moments(batch), whiten=False)
-    second.add(batch)
-    result = measure(second.geometry(), "nc1")
+    result = measure(geometry_of(features, labels, whiten=False), "nc1")
     if result.status is not CollapseStatus.OK:
         raise ValueError(f"NC1 is undefined: {result.reason}")
     return result.value
@@ -100,22 +95,29 @@ def collapse_metrics(
     >>> collapse_metrics([[1.0], [3.0], [1.0], [3.0]], [0, 0, 1, 1]).papyan.reason
     'all class means are equal'
     """
+    return measure_all(geometry_of(features, labels, w, classes=classes, bias=bias))
+
+
+def geometry_of(
+    features: ArrayLike | Tensor,
+    labels: ArrayLike | Tensor,
+    w: ArrayLike | Tensor | None = None,
+    *,
+    classes: int | ArrayLike | Tensor | None = None,
+    bias: ArrayLike | Tensor | None = None,
+    whiten: bool = True,
+) -> Geometry:
+    """Both passes over features in memory, see :func:`collapse_metrics`.
+
+    Without `whiten`, `papyan` is not computed; without `w`, nothing of the linear layer is.
+    """
     batch = Batch.of(features, labels)
     moments = mean_moments(batch)
     if classes is not None:
         moments = widen(moments, declared_classes(classes))
-    second = SecondPass(moments, w, bias)
+    second = SecondPass(moments, w, bias, whiten=whiten)
     second.add(batch)
-    return measure_all(second.geometry())
-
-
-def class_means(
-    features: NDArray[np.float64], labels: NDArray[Any]
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Mean feature of each class (K, p), classes sorted, and the class of each row (n,)."""
-    classes, members = np.unique(labels, return_inverse=True)
-    means = np.stack([features[members == k].mean(axis=0) for k in range(len(classes))])
-    return means, members
+    return second.geometry()
 
 
 def balancedness(particles_or_a: Particles | ArrayLike | Tensor, w: ArrayLike | Tensor) -> float:

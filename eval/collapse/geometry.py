@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -13,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-__all__ = ["ClassMoments", "CollapseStatus", "Geometry"]
+from eval.collapse.batch import Array
+from eval.collapse.moments import ClassMoments
 
-Array = NDArray[np.float64]
+__all__ = ["CollapseStatus", "Geometry"]
 
 # Means of a class, summed in float64 in blocks, are exact to far less than this share of the
 # spread of the features.
@@ -42,39 +42,6 @@ class CollapseStatus(StrEnum):
     ZERO_COLUMN = "zero_column"
     ONE_COLUMN = "one_column"
     SECOND_PASS = "second_pass"
-
-
-@dataclass(frozen=True, eq=False)
-class ClassMoments:
-    """What the metrics need to know of the features.
-
-    Attributes
-    ----------
-    classes, counts : ndarray (K,)
-        Sorted labels, and samples of each; 0 for a declared class that never came.
-    origin : ndarray (p,)
-    unit : float
-        A power of two. Means and squares are those of (features - origin) / unit.
-    means : ndarray (K, p)
-    precision : float
-        Machine epsilon of the coarsest type that the features came in.
-    squares : ndarray (K,)
-        Sums of squared distances to the class mean.
-    whitened : float or None
-        tr(S_W pinv(S_B)); None where it is unknown.
-    agreement : float or None
-        Share of samples for which linear layer and nearest class mean agree.
-    """
-
-    classes: NDArray[Any]
-    counts: NDArray[np.int64]
-    origin: Array
-    unit: float
-    means: Array
-    precision: float
-    squares: Array
-    whitened: float | None = None
-    agreement: float | None = None
 
 
 class Geometry:

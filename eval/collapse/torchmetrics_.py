@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from eval.collapse_accumulator import CollapseAccumulator
-from eval.collapse_formulas import CollapseMetrics
+from eval.collapse.accumulator import CollapseAccumulator
+from eval.collapse.formulas import CollapseMetrics
 
 try:
     from torchmetrics import Metric
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "eval.collapse_torchmetrics needs torchmetrics: pip install 'gibbsnet[torchmetrics]'"
+        "eval.collapse.torchmetrics_ needs torchmetrics: pip install 'gibbsnet[torchmetrics]'"
     ) from error
 
 __all__ = ["CollapseMetric"]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from eval.collapse_accumulator import CollapseAccumulator
-from eval.collapse_formulas import CollapseMetrics
-from eval.collapse_second_pass import SecondPass
+from eval.collapse.accumulator import CollapseAccumulator
+from eval.collapse.formulas import CollapseMetrics
+from eval.collapse.second_pass import SecondPass
 
 if TYPE_CHECKING:
     import pandas as pd

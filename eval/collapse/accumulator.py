@@ -10,12 +10,20 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from eval.collapse_batch import Batch, check_finite, is_numeric, read_labels, shifted
-from eval.collapse_formulas import CollapseMetrics, measure_all
-from eval.collapse_geometry import Array, ClassMoments, Geometry
-from eval.collapse_second_pass import SecondPass, fit_layer, spread
+from eval.collapse.batch import (
+    Array,
+    Batch,
+    check_known,
+    declared_classes,
+    is_numeric,
+    shifted,
+)
+from eval.collapse.formulas import CollapseMetrics, measure_all
+from eval.collapse.geometry import Geometry
+from eval.collapse.moments import ClassMoments, spread
+from eval.collapse.second_pass import SecondPass, fit_layer
 
-__all__ = ["CollapseAccumulator", "declared_classes"]
+__all__ = ["CollapseAccumulator"]
 
 
 class CollapseAccumulator:
@@ -83,8 +91,7 @@ class CollapseAccumulator:
             classes. Nothing of the batch is then added.
         """
         batch = Batch.of(features, labels)
-        for block in batch.blocks():
-            check_finite(block)
+        batch.check_finite()
         origin = np.array(batch.features[0], np.float64)
         self._prepare(batch.classes, origin, batch.unit, batch.precision)
         places = np.searchsorted(self._classes, batch.classes)[batch.members]
@@ -222,11 +229,7 @@ class CollapseAccumulator:
     def _join(self, classes: NDArray[Any]) -> NDArray[Any]:
         """All classes, the known and these, sorted."""
         if self._declared:
-            unknown = np.setdiff1d(classes, self._classes)
-            if len(unknown):
-                raise ValueError(
-                    f"labels must be among the declared classes, got {unknown.tolist()[0]!r}"
-                )
+            check_known(classes, self._classes, "the declared classes")
             return self._classes
         if not len(self._classes):
             return classes
@@ -264,18 +267,3 @@ class CollapseAccumulator:
             self._scatter += (weights[:, None] * shift).T @ shift
         self._means[places] += shift * (counts / total)[:, None]
         self._counts[places] = total
-
-
-def declared_classes(classes: int | ArrayLike | Tensor) -> NDArray[Any]:
-    """Sorted labels: those given, or 0 to classes - 1.
-
-    Raises
-    ------
-    ValueError
-        If there are none.
-    """
-    labels = read_labels(classes)
-    labels = np.arange(int(labels)) if labels.ndim == 0 else np.unique(labels)
-    if not len(labels):
-        raise ValueError(f"classes must name at least 1 class, got {classes!r}")
-    return labels

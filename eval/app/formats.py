@@ -1,0 +1,51 @@
+"""How results are written: JSON, tables of texts, intervals over three columns."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from eval.accuracy import Interval
+
+__all__ = ["as_text", "dump", "flat", "markdown", "versions"]
+
+
+def as_text(interval: Interval | None, form: str, factor: float = 1) -> str:
+    """Write an estimate with its ends, if it has any; "-" for None."""
+    if interval is None:
+        return "-"
+    estimate, low, high = (form.format(factor * value) for value in interval)
+    return f"{estimate} [{low}, {high}]" if math.isfinite(interval.low) else estimate
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """Turn a table of texts into Markdown."""
+    lines = [list(frame.columns), ["---"] * len(frame.columns), *frame.astype(str).to_numpy()]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def flat(row: dict[str, Any]) -> dict[str, Any]:
+    """Spread every interval over three columns, name, name_low and name_high; NaN is None."""
+    cells: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Interval):
+            ends = [end if math.isfinite(end) else None for end in value]
+            cells |= zip((name, f"{name}_low", f"{name}_high"), ends, strict=True)
+        else:
+            cells[name] = value
+    return cells
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that decide the numbers."""
+    return {name: version(name) for name in ("gibbsnet", "torch", "numpy", "scipy", "scikit-learn")}
+
+
+def dump(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON in one line a value, with a newline at the end."""
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,24 @@
+"""Studies of many small runs in parallel.
+
+`jobs` says what is run, `execution` runs it and keeps every result, `folder` begins a study
+or goes on with one, `summary` takes means and fits rates, `tables` writes them, and `command`
+is the command line.
+"""
+
+from eval.app.study.command import study
+from eval.app.study.execution import execute
+from eval.app.study.jobs import Job, JobResult, StudyConfig, run_job
+from eval.app.study.summary import PowerLaw, fit_power_law, fit_rates, summarize
+
+__all__ = [
+    "Job",
+    "JobResult",
+    "PowerLaw",
+    "StudyConfig",
+    "execute",
+    "fit_power_law",
+    "fit_rates",
+    "run_job",
+    "study",
+    "summarize",
+]

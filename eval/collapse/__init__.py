@@ -1,0 +1,47 @@
+"""Neural collapse: one definition of each metric, measured in memory, in batches, or in training.
+
+To measure:
+
+- ``metrics``: :func:`collapse_metrics` and :func:`nc1` of features in memory, :func:`balancedness`.
+- ``fitted``: :func:`collapse_of`, the same of a fitted classifier.
+- ``observers``: :func:`collapse_observers`, along the training of the two-stage network.
+- ``tracking``: :func:`track_collapse`, of any torch model, epoch by epoch.
+- ``accumulator``: :class:`CollapseAccumulator`, of features in batches or shards.
+- ``torchmetrics_``: ``CollapseMetric``, the accumulator in torchmetrics (an extra, not imported).
+
+What is measured, each module knowing only those above it:
+
+- ``batch``: checks features and labels, and cuts them into float64 blocks.
+- ``moments``: counts, means and sums of squares of the classes.
+- ``geometry``: what the formulas read, and every reason why a metric is undefined.
+- ``formulas``: every definition with its source.
+- ``second_pass``: what needs the final class means.
+"""
+
+from eval.collapse.accumulator import CollapseAccumulator
+from eval.collapse.fitted import collapse_of
+from eval.collapse.formulas import (
+    COLLAPSE_DEFINITIONS,
+    CollapseDefinition,
+    CollapseMetrics,
+    CollapseValue,
+)
+from eval.collapse.geometry import CollapseStatus
+from eval.collapse.metrics import balancedness, collapse_metrics, nc1
+from eval.collapse.observers import collapse_observers
+from eval.collapse.tracking import track_collapse
+
+__all__ = [
+    "COLLAPSE_DEFINITIONS",
+    "CollapseAccumulator",
+    "CollapseDefinition",
+    "CollapseMetrics",
+    "CollapseStatus",
+    "CollapseValue",
+    "balancedness",
+    "collapse_metrics",
+    "collapse_observers",
+    "collapse_of",
+    "nc1",
+    "track_collapse",
+]

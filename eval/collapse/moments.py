@@ -1,0 +1,91 @@
+"""Counts, means and sums of squares of the classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from eval.collapse.batch import Array, Batch, check_finite, check_known, shifted, shifted_sum
+
+__all__ = ["ClassMoments", "mean_moments", "spread", "widen"]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMoments:
+    """What the metrics need to know of the features.
+
+    Attributes
+    ----------
+    classes, counts : ndarray (K,)
+        Sorted labels, and samples of each; 0 for a declared class that never came.
+    origin : ndarray (p,)
+    unit : float
+        A power of two. Means and squares are those of (features - origin) / unit.
+    means : ndarray (K, p)
+    precision : float
+        Machine epsilon of the coarsest type that the features came in.
+    squares : ndarray (K,)
+        Sums of squared distances to the class mean.
+    whitened : float or None
+        tr(S_W pinv(S_B)); None where it is unknown.
+    agreement : float or None
+        Share of samples for which linear layer and nearest class mean agree.
+    """
+
+    classes: NDArray[Any]
+    counts: NDArray[np.int64]
+    origin: Array
+    unit: float
+    means: Array
+    precision: float
+    squares: Array
+    whitened: float | None = None
+    agreement: float | None = None
+
+
+def mean_moments(batch: Batch) -> ClassMoments:
+    """Counts and means of the classes; squares from a block of each, to judge round-off by."""
+    origin = np.asarray(batch.features[0], np.float64)
+    check_finite(origin)
+    counts = np.bincount(batch.members)
+    sums = np.zeros((len(counts), len(origin)))
+    squares = np.zeros(len(counts))
+    for k, rows in batch.class_runs():
+        sums[k] += shifted_sum(rows, origin, batch.unit)
+        if not squares[k]:
+            values = shifted(rows, origin, batch.unit)
+            squares[k] = np.vdot(values, values) * (counts[k] / len(rows))
+    check_finite(sums)
+    means = sums / counts[:, None]
+    return ClassMoments(
+        classes=batch.classes,
+        counts=counts,
+        origin=origin,
+        unit=batch.unit,
+        means=means,
+        precision=batch.precision,
+        squares=squares,
+    )
+
+
+def widen(moments: ClassMoments, classes: NDArray[Any]) -> ClassMoments:
+    """The same moments among more classes, those added having no samples."""
+    check_known(moments.classes, classes, "the declared classes")
+    places = np.searchsorted(classes, moments.classes)
+    return replace(
+        moments,
+        classes=classes,
+        counts=spread(moments.counts, places, len(classes)),
+        means=spread(moments.means, places, len(classes)),
+        squares=spread(moments.squares, places, len(classes)),
+    )
+
+
+def spread(values: NDArray[Any], places: NDArray[np.intp], length: int) -> NDArray[Any]:
+    """Rows moved to their places among `length` rows, 0 elsewhere."""
+    wider = np.zeros((length, *values.shape[1:]), values.dtype)
+    wider[places] = values
+    return wider

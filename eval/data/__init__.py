@@ -1,0 +1,27 @@
+"""Data sets and distributions: by name, from files, from Python code.
+
+`dataset` says what they are; `checks` turns arrays and frames into data sets, encoded.
+`registry` holds the names, `plugins` imports code. `files` goes by the ending of a file:
+`text`, `parquet` and `npz` read one kind each, and `tables` makes a data set of what the
+first two read. `loading` decides between name, file and code.
+"""
+
+from eval.data.dataset import Dataset, Distribution, describe
+from eval.data.files import read_table
+from eval.data.loading import load_dataset, load_distribution, load_source
+from eval.data.plugins import load_plugin
+from eval.data.registry import BUILTIN, register_dataset, registered_datasets
+
+__all__ = [
+    "BUILTIN",
+    "Dataset",
+    "Distribution",
+    "describe",
+    "load_dataset",
+    "load_distribution",
+    "load_plugin",
+    "load_source",
+    "read_table",
+    "register_dataset",
+    "registered_datasets",
+]

@@ -1,0 +1,41 @@
+"""Tables from Parquet files."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from eval.data.checks import Origin, refuse_duplicates
+from eval.data.tables import Table, needed
+
+__all__ = ["read_parquet"]
+
+
+def read_parquet(path: Path) -> Table:
+    """Read a table from a Parquet file; its pandas index becomes a column without a name.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be read, or has two columns of one name.
+    ModuleNotFoundError
+        If pandas or pyarrow is missing.
+    """
+    pandas, pyarrow = needed("Parquet", "pandas", "pyarrow")
+    try:
+        with path.open("rb") as stream:
+            table = importlib.import_module("pyarrow.parquet").ParquetFile(stream).read()
+        table.validate(full=True)
+        frame = table.to_pandas()
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: cannot be read as Parquet: {error}") from error
+    frame.columns = frame.columns.map(str)
+    unnamed = None
+    if frame.index.nlevels > 1:
+        raise ValueError(f"{path}: the pandas index must have one level: use reset_index()")
+    if not isinstance(frame.index, pandas.RangeIndex):
+        unnamed = str(frame.index.name or "index")
+        frame = frame.reset_index(names=unnamed, allow_duplicates=True)
+    origin = Origin(str(path))
+    refuse_duplicates(origin, frame.columns)
+    return Table(path.stem, origin, frame, unnamed, ())
