@@ -11,13 +11,14 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from gibbs import GibbsMeasure, Particles
+from gibbs import GibbsMeasure, Particles, Problem
 
 __all__ = [
     "Array",
     "Cloud",
     "Points",
     "Reference",
+    "check_widths",
     "draw_neurons",
     "null_pairs",
     "read_cloud",
@@ -99,6 +100,16 @@ def _float64(values: ArrayLike | Tensor) -> Array:
     if isinstance(values, Tensor):
         values = values.detach().to("cpu", torch.float64).numpy()
     return np.asarray(values, dtype=np.float64)
+
+
+def check_widths(neurons: Particles, problem: Problem, name: str) -> None:
+    """Raise ValueError where neurons do not have the widths p and d of a problem."""
+    widths = (neurons.a.shape[1], neurons.u.shape[1])
+    if widths != (problem.n_features, problem.n_inputs):
+        raise ValueError(
+            f"{name} must have a of width p = {problem.n_features} and u of width "
+            f"d = {problem.n_inputs}, got {widths[0]} and {widths[1]}"
+        )
 
 
 def draw_neurons(measure: GibbsMeasure, n: int, seed: int) -> Particles:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from eval.clouds import Points, draw_neurons, read_points
+from eval.clouds import Points, check_widths, draw_neurons, read_points
 from gibbs import GibbsMeasure, Particles, Problem, features
 
 __all__ = ["FeatureError", "feature_error", "relative_error"]
@@ -132,9 +132,5 @@ def _features(law: Particles | GibbsMeasure, problem: Problem, x: Tensor) -> Ten
         return law.features(x)
     if not isinstance(law, Particles):
         raise TypeError(f"law must be Particles or a GibbsMeasure, got {type(law).__name__}")
-    if (law.a.shape[1], law.u.shape[1]) != (problem.n_features, problem.n_inputs):
-        raise ValueError(
-            f"law must have a of width p = {problem.n_features} and u of width "
-            f"d = {problem.n_inputs}, got {law.a.shape[1]} and {law.u.shape[1]}"
-        )
+    check_widths(law, problem, "law")
     return features(x, law.to(torch.float64), problem.sigma, problem.truncation)

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist
 from torch import Tensor
 
-from eval.clouds import Array, Points, draw_neurons, read_points
+from eval.clouds import Array, Points, check_widths, draw_neurons, read_points
 from gibbs import GibbsMeasure, Particles
 
 __all__ = ["SteinDiscrepancy", "gibbs_stein_discrepancy", "stein_discrepancy"]
@@ -160,12 +160,7 @@ def gibbs_stein_discrepancy(
     ValueError
         If the widths do not fit, or an argument is out of range.
     """
-    problem = measure.problem
-    if (particles.a.shape[1], particles.u.shape[1]) != (problem.n_features, problem.n_inputs):
-        raise ValueError(
-            f"particles must have a of width p = {problem.n_features} and u of width "
-            f"d = {problem.n_inputs}, got {particles.a.shape[1]} and {particles.u.shape[1]}"
-        )
+    check_widths(particles, measure.problem, "particles")
     rng = np.random.default_rng(random_state)
     drawn = draw_neurons(measure, max(2, len(particles)), int(rng.integers(2**31)))
     unit = read_points(drawn, "neurons").std(axis=0, ddof=1) if scale is None else scale
