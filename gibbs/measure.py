@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -217,14 +218,25 @@ class Target:
         )
 
 
+class LogDensity(Protocol):
+    """What :func:`mala` moves under: log density (M,), its gradient (M, r), and e(u) (M,)."""
+
+    @property
+    def problem(self) -> Problem:
+        """Sets the scale of the moves: its prior variance."""
+
+    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Evaluate at each row of u (M, r)."""
+
+
 def mala(
-    target: Target, u: Tensor, step: float, n_moves: int, *, generator: torch.Generator
+    target: LogDensity, u: Tensor, step: float, n_moves: int, *, generator: torch.Generator
 ) -> tuple[Tensor, Tensor, float]:
     """Metropolis-adjusted Langevin moves of all points, the step tuned to 60 % acceptance.
 
     Parameters
     ----------
-    target : Target
+    target : LogDensity
     u : Tensor (M, r)
     step : float
         In units of the prior variance.

@@ -9,15 +9,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gibbs.ascent import climb, line_search
+from gibbs.bridge import Bridge, Draw, build_bridge, surround
 from gibbs.certificate import Certificate
 from gibbs.dual import Progress, StepLog, Tilted, dual_value, gap_of, newton_direction, solve_ridge
 from gibbs.measure import GibbsMeasure
+from gibbs.mixture import Mixture, standard_mixture
 from gibbs.network import kernel
 from gibbs.particles import Particles
-from gibbs.population import Path, climb, shorten, walk_to
 from gibbs.problem import Problem
 from gibbs.quadrature import quadrature_certificate, settle
-from gibbs.replays import judge, pool_replays
+from gibbs.replays import explore, judge, pool
 
 __all__ = ["GibbsResult", "certify", "solve_gibbs"]
 
@@ -59,17 +61,17 @@ def solve_gibbs(
 
     The minimizer is rho_G at the maximizer of a concave dual in (n, q) numbers
     (:mod:`gibbs.dual`). Where rank(X) <= 2 the integrals over u are quadrature sums, refined
-    until D and the features stand still. Otherwise a population of u's follows a path of G's
-    from 0: Newton directions by conjugate gradients, each shortened until half of the
-    effective sample size is left, resampling, and MALA moves of u alone. The path is then
-    replayed with fresh draws, which judge a G that they did not choose.
+    until D and the features stand still. Otherwise points are drawn from a fitted mixture and
+    weighted, or led to mu_G over a bridge (:mod:`gibbs.bridge`); Newton directions by
+    conjugate gradients climb the dual (:mod:`gibbs.ascent`). Fresh draws then judge a G that
+    they did not choose.
 
     Parameters
     ----------
     problem : Problem
         beta finite, no truncation, bounded activation.
     n_particles : int, default 20_000
-        M, the size of each population.
+        M, the size of each draw.
     tol : float, default 1e-2
         Certified means: max(0, gap) + t-quantile * stderr <= tol * (dual - 2 stderr).
     generator : torch.Generator
@@ -77,10 +79,10 @@ def solve_gibbs(
     n_replays : int, default 6
         >= 6 for a certificate.
     n_moves : int, default 6
-        MALA moves after each step of the path.
+        MALA moves after each level of a bridge.
     max_rounds : int, default 3
         Rounds of replays; after one that is not certified, a Newton step from the pool of
-        its populations lengthens the path.
+        its draws gives the next G.
     progress : callable, optional
         Told a dict of numbers after every step.
 
@@ -92,6 +94,8 @@ def solve_gibbs(
     ------
     ValueError
         If the problem is not of that kind, or an argument is out of range.
+    ArithmeticError
+        If no draw of the law succeeds: the problem is too cold for this size of draws.
 
     Examples
     --------
@@ -114,10 +118,22 @@ def solve_gibbs(
         tilted, grid = settle(small, None, log)
         certificate = quadrature_certificate(tilted, tol)
         return _result(problem, tilted, grid, basis, certificate, log)
-    path = Path(small, n_particles, n_moves, generator)
-    climb(path, log)
+    dual, draw = climb(
+        small, max(100, n_particles // 2), n_moves=n_moves, generator=generator, log=log
+    )
     return _replay_until_certified(
-        problem, path, basis, log, tol=tol, n_replays=n_replays, max_rounds=max_rounds
+        problem,
+        small,
+        dual,
+        draw,
+        basis,
+        log,
+        n_particles=n_particles,
+        n_moves=n_moves,
+        tol=tol,
+        n_replays=n_replays,
+        max_rounds=max_rounds,
+        generator=generator,
     )
 
 
@@ -170,10 +186,40 @@ def certify(
         return quadrature_certificate(settle(small, dual)[0], tol)
     if method == "quadrature":
         raise ValueError(f"method='quadrature' needs rank <= 2, got rank {basis.shape[1]}")
-    path = Path(small, n_particles, n_moves, generator)
-    walk_to(path, dual)
-    populations = [path.replay() for _ in range(n_replays)]
-    return judge(path, populations, tol, visitors)
+    scale = 1 / math.sqrt(small.beta * small.decay)
+
+    def bridge_from(proposal: Mixture) -> tuple[Bridge, Draw]:
+        return build_bridge(
+            small, dual, proposal, n_particles, n_moves=n_moves, generator=generator
+        )
+
+    def around(draw: Draw) -> Mixture:
+        return _proposal(small, dual, draw, n_moves=n_moves, generator=generator, visitors=visitors)
+
+    _, draw = bridge_from(standard_mixture(small.n_inputs, scale, device=small.device))
+    _, draw = bridge_from(around(draw))
+    bridge, _ = bridge_from(around(draw))
+    draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
+    return judge(bridge, draws, tol, generator=generator, visitors=visitors)
+
+
+def _proposal(
+    small: Problem,
+    dual: Tensor,
+    draw: Draw,
+    *,
+    n_moves: int,
+    generator: torch.Generator,
+    visitors: Tensor | None = None,
+) -> Mixture:
+    """A proposal around a draw, and around what starts from elsewhere have found."""
+    weights = draw.tilted(small, dual).weights
+    scouts = explore(
+        small, dual, draw.u, n_moves=30 * n_moves, generator=generator, visitors=visitors
+    )
+    points = torch.cat([draw.u, scouts])
+    shares = torch.cat([0.8 * weights, weights.new_full((len(scouts),), 0.2 / len(scouts))])
+    return surround(small, points, shares, generator=generator)
 
 
 def _check(problem: Problem, n_particles: int, tol: float, method: str, n_replays: int) -> None:
@@ -211,27 +257,36 @@ def _row_space(x: Tensor) -> Tensor:
 
 def _replay_until_certified(
     problem: Problem,
-    path: Path,
+    small: Problem,
+    dual: Tensor,
+    draw: Draw,
     basis: Tensor,
     log: StepLog,
     *,
+    n_particles: int,
+    n_moves: int,
     tol: float,
     n_replays: int,
     max_rounds: int,
+    generator: torch.Generator,
 ) -> GibbsResult:
     for number in range(max_rounds):
-        populations = [path.replay() for _ in range(n_replays)]
-        pool = pool_replays(path, populations)
-        certificate = judge(path, populations, tol)
+        proposal = _proposal(small, dual, draw, n_moves=n_moves, generator=generator)
+        bridge, _ = build_bridge(
+            small, dual, proposal, n_particles, n_moves=n_moves, generator=generator
+        )
+        draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
+        pooled = pool(small, dual, draws)
+        certificate = judge(bridge, draws, tol, generator=generator)
         if certificate.certified or number == max_rounds - 1:
             break
-        direction, _ = newton_direction(pool, tolerance=1e-4)
-        there, size = shorten(pool, direction, len(pool.weights) / 4)
-        log.record(dual_value(there), gap_of(pool), size, there.effective_size)
-        path.duals.append(there.dual)
-        path.steps.append(path.steps[-1])
-    points = torch.cat([population.u for population in populations]).double()
-    return _result(problem, pool, points, basis, certificate, log)
+        direction, slope = newton_direction(pooled, tolerance=1e-4)
+        there, size = line_search(pooled, direction, slope, pooled.effective_size / 4)
+        log.record(dual_value(there), gap_of(pooled), size, there.effective_size)
+        dual = there.dual
+        draw = Draw(torch.cat([d.u for d in draws]), there.base, pooled.effective_size)
+    points = torch.cat([d.u for d in draws]).double()
+    return _result(problem, pooled, points, basis, certificate, log)
 
 
 def _result(

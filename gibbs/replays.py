@@ -1,4 +1,4 @@
-"""Judging a dual point by replays of its path, and by starts that did not follow it."""
+"""Judging a dual point by fresh draws, and by starts from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,35 +7,40 @@ import math
 import torch
 from torch import Tensor
 
+from gibbs.bridge import Bridge, Draw, log_ratio, tilts_at
 from gibbs.certificate import Certificate, student_quantile
 from gibbs.dual import Tilted, dual_value_at, tight_gap
 from gibbs.measure import Target, mala
-from gibbs.population import Path, Population
+from gibbs.problem import Problem
 
-__all__ = ["judge", "pool_replays"]
+__all__ = ["explore", "judge", "pool"]
+
+N_SCOUTS = 1000
 
 
-def pool_replays(path: Path, populations: list[Population]) -> Tilted:
-    """All replays as one weighted sample: each population weighs its own estimate of Z."""
-    parts = [path.tilted(population) for population in populations]
-    log_z = torch.tensor([p.log_z for p in populations], dtype=torch.float64)
-    pooled_log_z = float(torch.logsumexp(log_z, 0)) - math.log(len(parts))
-    base = torch.cat([part.base for part in parts]) - math.log(len(parts))
-    values = torch.cat([part.values for part in parts])
-    whole = Tilted(path.small, parts[0].dual, values, base, pooled_log_z, base)
-    return whole.at(parts[0].dual)
+def pool(small: Problem, dual: Tensor, draws: list[Draw]) -> Tilted:
+    """All draws as one weighted sample: each weighs its own estimate of Z."""
+    u = torch.cat([draw.u for draw in draws])
+    base = torch.cat([draw.base for draw in draws]) - math.log(len(draws))
+    return Draw(u, base, 0.0).tilted(small, dual)
 
 
 def judge(
-    path: Path, populations: list[Population], tol: float, visitors: Tensor | None = None
+    bridge: Bridge,
+    draws: list[Draw],
+    tol: float,
+    *,
+    generator: torch.Generator,
+    visitors: Tensor | None = None,
 ) -> Certificate:
-    """Certificate of the pooled measure; errors by the jackknife over replays."""
-    n, small, shared = len(populations), path.small, populations[0].dual
-    kernels = torch.stack([path.tilted(population).kernel for population in populations])
-    masses = torch.tensor([p.log_z for p in populations], dtype=torch.float64)
+    """Certificate of the pooled measure; errors by the jackknife over draws."""
+    n, small, shared = len(draws), bridge.small, bridge.dual
+    tilted = [draw.tilted(small, shared) for draw in draws]
+    kernels = torch.stack([t.kernel.double() for t in tilted])
+    masses = torch.tensor([t.log_z for t in tilted], dtype=torch.float64)
 
     def measure(chosen: Tensor) -> tuple[float, float]:
-        """Dual value and gap from some of the replays."""
+        """Dual value and gap from some of the draws."""
         log_z = torch.logsumexp(masses[chosen], 0)
         shares = torch.exp(masses[chosen] - log_z)
         mixed = torch.tensordot(shares.to(kernels), kernels[chosen], dims=1)
@@ -47,9 +52,8 @@ def judge(
     dual, gap = measure(everyone)
     without = [measure(everyone[everyone != left]) for left in range(n)]
     dual_stderr, gap_stderr = (_jackknife(list(v)) for v in zip(*without, strict=True))
-    least = min(population.least_size for population in populations)
     reason = _why_not(dual, gap, gap_stderr, dual_stderr, n, tol) or _missed_mass(
-        path, populations, visitors
+        bridge, draws, generator, visitors
     )
     return Certificate(
         dual=dual,
@@ -58,7 +62,7 @@ def judge(
         gap_stderr=gap_stderr,
         dual_stderr=dual_stderr,
         method="monte_carlo",
-        effective_size=least,
+        effective_size=min(draw.least_size for draw in draws),
         n_replays=n,
         certified=not reason,
         reason=reason,
@@ -84,26 +88,45 @@ def _why_not(
     return ""
 
 
-def _missed_mass(path: Path, populations: list[Population], visitors: Tensor | None = None) -> str:
-    """Compare with starts that did not follow the path: hot ones, and given `visitors`.
+def explore(
+    small: Problem,
+    dual: Tensor,
+    u: Tensor,
+    *,
+    n_moves: int,
+    generator: torch.Generator,
+    visitors: Tensor | None = None,
+) -> Tensor:
+    """Points of mu_G found from elsewhere: hot starts, and given `visitors`, after MALA.
 
-    Hot points are prior draws scaled up to the widest range that can matter; all run MALA at
-    the final G. If a share of them stays where e(u) is above what the path has seen, the
-    path has missed mass: its log Z is too small, and its lower bound D too high.
+    Hot starts are prior draws scaled up to the widest range that can matter, by the largest
+    e(u) at the points `u` that are known.
     """
-    seen = torch.cat([population.tilts for population in populations]).double()
-    top = float(seen.sort().values[int(0.9999 * (len(seen) - 1))])
-    target = Target(path.small, path.x32, populations[0].dual)
-    hot = path.start().u[: max(500, path.n_particles // 10)]
-    widest = math.sqrt(2 * (top + 40) / path.small.n_inputs)
-    scales = torch.linspace(1.0, max(2.0, widest), len(hot), device=hot.device)
-    starts = {"hot starts": hot * scales[:, None]}
+    top = float(tilts_at(small, dual, u).max())
+    widest = math.sqrt(2 * (top + 40) / small.n_inputs)
+    hot = torch.randn(N_SCOUTS, small.n_inputs, device=small.device, generator=generator)
+    hot *= torch.linspace(1.0, max(2.0, widest), N_SCOUTS, device=small.device)[:, None]
+    start = hot / math.sqrt(small.beta * small.decay)
     if visitors is not None:
-        starts["the given neurons"] = visitors.to(hot)
-    for name, start in starts.items():
-        n_moves = 40 * path.n_moves
-        _, tilts, _ = mala(target, start, path.steps[-1], n_moves, generator=path.generator)
-        share = float((tilts.double() > 1.2 * top + 3).double().mean())
-        if share > 0.002:
-            return f"{name} keep {100 * share:.1f} % of their mass where the path never was"
+        start = torch.cat([start, visitors.to(start)])
+    target = Target(small, small.x.float(), dual)
+    return mala(target, start, 0.3, n_moves, generator=generator)[0]
+
+
+def _missed_mass(
+    bridge: Bridge, draws: list[Draw], generator: torch.Generator, visitors: Tensor | None
+) -> str:
+    """Compare with points that did not come from the proposal q.
+
+    Where mu_G / q is far above all that the draws have met, q misses mass: log Z is too
+    small, and the lower bound D too high.
+    """
+    small, dual = bridge.small, bridge.dual
+    known = torch.cat([draw.u for draw in draws])
+    met = torch.cat([log_ratio(small, dual, bridge.proposal, draw.u) for draw in draws])
+    scouts = explore(small, dual, known, n_moves=150, generator=generator, visitors=visitors)
+    beyond = log_ratio(small, dual, bridge.proposal, scouts) > met.max() + 1
+    share = float(beyond.double().mean())
+    if share > 0.002:
+        return f"starts from elsewhere keep {100 * share:.1f} % of their mass where no draw was"
     return ""
