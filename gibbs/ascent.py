@@ -3,77 +3,197 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gibbs.bridge import Draw, build_bridge, resample, surround
+from gibbs.bridge import Bridge, Draw, build_bridge, log_prior, resample, surround
 from gibbs.dual import StepLog, Tilted, dual_value, gap_of, newton_direction, tilt
-from gibbs.mixture import standard_mixture
+from gibbs.measure import Target, mala
+from gibbs.mixture import Mixture, standard_mixture
 from gibbs.problem import Problem
 
-__all__ = ["climb", "line_search"]
+__all__ = ["Ascent", "Scouts", "line_search", "maximize"]
 
-MOST_STEPS = 40
+MOST_STEPS = 60
 
 N_REMEMBERED = 4
 """Draws that make up the model: each knows the mass near its own G."""
 
+N_CANDIDATES = 12
 
-def climb(
-    small: Problem, n_points: int, *, n_moves: int, generator: torch.Generator, log: StepLog
-) -> tuple[Tensor, Draw]:
-    """Newton steps from G = 0, until full steps stop helping; that G, or else the best, and a draw.
+LEAST_KNOWN = 0.02
+"""Share of the model's points that must be effective at a G for its dual value to count."""
 
-    Each step maximises the dual of the remembered draws together, from the best G so far,
-    as far as half of a draw's size stays effective. The new mu_G is then drawn afresh, by a
-    bridge, so that its log Z does not depend on the way there: a step that went too far is
-    seen, and its draw remains in the model.
+N_SCOUTS = 500
+
+
+class Scouts:
+    """Points that look for mass which the draws have missed: half of them start hot each time.
+
+    Hot starts are prior draws scaled up, to the widest range that can matter:
+    sqrt(2 (max e + 40)) prior deviations in all.
     """
-    prior = standard_mixture(
-        small.n_inputs, 1 / math.sqrt(small.beta * small.decay), device=small.device
-    )
-    dual = best_dual = torch.zeros_like(small.y)
-    best, least_slope, settled = -math.inf, math.inf, 0
-    _, draw = build_bridge(small, dual, prior, n_points, n_moves=n_moves, generator=generator)
-    remembered: list[tuple[Tensor, Tensor, float]] = []
-    for _ in range(MOST_STEPS):
-        tilted = draw.tilted(small, dual)
-        value = dual_value(tilted)
-        u = draw.u[resample(tilted.weights, n_points, generator)]
-        remembered = [*remembered, (u, dual, tilted.log_z)][-N_REMEMBERED:]
-        if value > best - 0.003 * abs(best) or best == -math.inf:
-            best, best_dual, best_draw = value, dual, draw
-        model, points = _model(small, remembered, best_dual)
+
+    def __init__(
+        self, small: Problem, generator: torch.Generator, visitors: Tensor | None = None
+    ) -> None:
+        self.small, self.generator = small, generator
+        self.visitors = visitors
+        self.settled = torch.zeros(0, small.n_inputs, device=small.device)
+        self.top = 0.0
+
+    def explore(self, dual: Tensor, n_moves: int, n: int = N_SCOUTS) -> Tensor:
+        """Where they get to at G: (M, r), float32."""
+        start = [self._hot(n)]
+        if self.visitors is not None:
+            start.append(self.visitors.to(start[0]))
+        elif len(self.settled):
+            start.append(self.settled)
+        target = Target(self.small, self.small.x.float(), dual)
+        found, tilts, _ = mala(target, torch.cat(start), 0.3, n_moves, generator=self.generator)
+        self.top = float(tilts.max())
+        some = torch.randperm(len(found), device=found.device, generator=self.generator)
+        self.settled = found[some[:n]]
+        return found
+
+    def _hot(self, n: int) -> Tensor:
+        small = self.small
+        widest = math.sqrt(2 * (self.top + 40) / small.n_inputs)
+        hot = torch.randn(n, small.n_inputs, device=small.device, generator=self.generator)
+        hot *= torch.linspace(1.0, max(2.0, widest), n, device=small.device)[:, None]
+        return hot / math.sqrt(small.beta * small.decay)
+
+
+@dataclass(frozen=True, eq=False)
+class _Remembered:
+    """Points that count equally: draws of a proposal q, or of mu_G after a bridge."""
+
+    u: Tensor
+    dual: Tensor
+    log_z: float
+    proposal: Mixture | None
+
+    def log_density(self, small: Problem, u: Tensor, values: Tensor) -> Tensor:
+        """Of one point's law, relative to the prior."""
+        if self.proposal is None:
+            return tilt(small, self.dual, values) - self.log_z
+        return self.proposal.log_density(u) - log_prior(small, u)
+
+
+class Ascent:
+    """Newton's method on the dual where mu_G can only be drawn from.
+
+    Each step maximises the dual of the remembered draws together, from the best G so far, as
+    far as enough of the points stay effective. The new mu_G is then drawn afresh, by a
+    bridge, so that its log Z does not depend on the way there: a step that went too far is
+    seen, and its draw remains in the model. Scouts go along, and what they find is in the
+    proposal of the draw.
+
+    Parameters
+    ----------
+    small : Problem
+        In the row space of X, float64.
+    n_moves : int
+        MALA moves after each level of a bridge.
+    tol : float
+        Relative gap that is aimed at.
+    """
+
+    def __init__(
+        self, small: Problem, *, n_moves: int, tol: float, generator: torch.Generator, log: StepLog
+    ) -> None:
+        self.small, self.n_moves, self.tol = small, n_moves, tol
+        self.generator, self.log = generator, log
+        self.scouts = Scouts(small, generator)
+        self.remembered: list[_Remembered] = []
+        self.visited: list[Tensor] = []
+
+    def begin(self, n: int) -> None:
+        """Start at G = 0, where mu_G is the prior."""
+        scale = 1 / math.sqrt(self.small.beta * self.small.decay)
+        prior = standard_mixture(self.small.n_inputs, scale, device=self.small.device)
+        self._draw(torch.zeros_like(self.small.y), prior, n)
+
+    def climb(self, n: int) -> None:
+        """Steps with draws of n points, until the model has no more to give, twice in a row."""
+        settled = 0
+        for _ in range(MOST_STEPS):
+            model, points = self.model()
+            value = dual_value(model)
+            least = min(0.3 * model.effective_size, n / 2)
+            there, size = maximize(model, least, 0.03 * self.tol)
+            gain = dual_value(there) - value
+            self.log.record(value, gap_of(model), size, there.effective_size)
+            proposal = self._surround(points, there)
+            self._draw(there.dual, proposal, n)
+            small_gain = gain < 0.25 * self.tol * abs(value)
+            settled = settled + 1 if small_gain and size > 0.5 else 0
+            if settled >= 2:
+                return
+
+    def remember(self, draw: Draw, dual: Tensor) -> None:
+        """Take a draw into the model."""
+        tilted = draw.tilted(self.small, dual)
+        u = draw.u
+        if draw.proposal is None:
+            u = u[resample(tilted.weights, len(u), self.generator)]
+        self.visited.append(dual)
+        self.remembered.append(_Remembered(u, dual, tilted.log_z, draw.proposal))
+        self.remembered = self.remembered[-N_REMEMBERED:]
+
+    def model(self) -> tuple[Tilted, Tensor]:
+        """All remembered points as one weighted sample, at the best G so far.
+
+        Each point weighs prior / (mean density of the laws that the points came from).
+        """
+        points = torch.cat([draw.u for draw in self.remembered])
+        values = self.small.sigma.value_(points @ self.small.x.to(points.dtype).T)
+        densities = [
+            draw.log_density(self.small, points, values) + math.log(len(draw.u))
+            for draw in self.remembered
+        ]
+        base = -torch.logsumexp(torch.stack(densities, 1), 1)
+        start = Tilted(self.small, self.visited[0], values, base, 0.0, base)
+        candidates = [start.at(dual) for dual in self.visited[-N_CANDIDATES:]]
+        known = [c for c in candidates if c.effective_size >= LEAST_KNOWN * len(points)]
+        if known:
+            return max(known, key=dual_value), points
+        return max(candidates, key=lambda c: c.effective_size), points
+
+    def propose(self, n: int) -> tuple[Bridge, Draw]:
+        """A bridge to mu_G at the best G so far, and its pilot draw."""
+        model, points = self.model()
+        proposal = self._surround(points, model)
+        return build_bridge(
+            self.small, model.dual, proposal, n, n_moves=self.n_moves, generator=self.generator
+        )
+
+    def _surround(self, points: Tensor, tilted: Tilted) -> Mixture:
+        scouts = self.scouts.explore(tilted.dual, 10 * self.n_moves)
+        weights = tilted.weights
+        shares = torch.cat([0.8 * weights, weights.new_full((len(scouts),), 0.2 / len(scouts))])
+        return surround(self.small, torch.cat([points, scouts]), shares, generator=self.generator)
+
+    def _draw(self, dual: Tensor, proposal: Mixture, n: int) -> None:
+        _, draw = build_bridge(
+            self.small, dual, proposal, n, n_moves=self.n_moves, generator=self.generator
+        )
+        self.remember(draw, dual)
+
+
+def maximize(model: Tilted, least: float, tolerance: float, most: int = 6) -> tuple[Tilted, float]:
+    """Newton steps on a model, while that effective size is kept; the last step's size."""
+    size = 1.0
+    for _ in range(most):
         direction, slope = newton_direction(model, tolerance=1e-3, most=30)
-        least = min(0.3 * model.effective_size, n_points / 2)
-        there, size = line_search(model, direction, slope, least)
-        log.record(value, gap_of(tilted), size, there.effective_size)
-        proposal = surround(small, points, there.weights, generator=generator)
-        try:
-            _, draw = build_bridge(
-                small, there.dual, proposal, n_points, n_moves=n_moves, generator=generator
-            )
-        except ArithmeticError:
+        model, size = line_search(model, direction, slope, least)
+        if size < 1 and model.effective_size < 1.3 * least:
             break
-        dual = there.dual
-        still = slope < 1e-3 * abs(value) or slope > least_slope / 2
-        settled = settled + 1 if size == 1.0 and still else 0
-        least_slope = min(least_slope, slope)
-        if settled >= 2:
-            return dual, draw
-    return best_dual, best_draw
-
-
-def _model(
-    small: Problem, remembered: list[tuple[Tensor, Tensor, float]], dual: Tensor
-) -> tuple[Tilted, Tensor]:
-    """All remembered points as one weighted sample: each weighs prior / (mean density)."""
-    points = torch.cat([u for u, _, _ in remembered])
-    values = small.sigma.value_(points @ small.x.to(points.dtype).T)
-    densities = [tilt(small, at, values) - log_z + math.log(len(u)) for u, at, log_z in remembered]
-    base = -torch.logsumexp(torch.stack(densities, 1), 1)
-    return Tilted(small, dual, values, base, 0.0, base).at(dual), points
+        if slope < tolerance * abs(dual_value(model)):
+            break
+    return model, size
 
 
 def line_search(

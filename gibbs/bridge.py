@@ -13,7 +13,16 @@ from gibbs.measure import Target, mala
 from gibbs.mixture import Mixture, fit_mixture, standard_mixture
 from gibbs.problem import Problem
 
-__all__ = ["Bridge", "Draw", "build_bridge", "log_ratio", "resample", "surround", "tilts_at"]
+__all__ = [
+    "Bridge",
+    "Draw",
+    "build_bridge",
+    "log_prior",
+    "log_ratio",
+    "resample",
+    "surround",
+    "tilts_at",
+]
 
 LEAST_SHARE = 0.5
 """Each step of a bridge keeps this share of the effective sample size."""
@@ -34,11 +43,14 @@ class Draw:
         estimate of Z at any G.
     least_size : float
         Smallest effective sample size on the way.
+    proposal : Mixture, optional
+        The law q of the points before weighting; None where they have been moved.
     """
 
     u: Tensor
     base: Tensor
     least_size: float
+    proposal: Mixture | None = None
 
     def tilted(self, small: Problem, dual: Tensor) -> Tilted:
         """As weighted points that can be re-weighted from one G to another."""
@@ -121,7 +133,7 @@ class _Walk:
         base = self.log_z - math.log(len(self.u)) - tilts
         if not self.moved:
             base = base + self.weights
-        return Draw(self.u, base, self.least_size)
+        return Draw(self.u, base, self.least_size, None if self.log_z else self.proposal)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,12 +204,16 @@ def _next_level(walk: _Walk, least: float) -> float:
     return max(low, walk.level + 1e-4)
 
 
+def log_prior(small: Problem, u: Tensor) -> Tensor:
+    """Log density of N(0, I/(beta lambda)) at each row of u (M, r), float64 (M,)."""
+    precision = small.beta * small.decay
+    scale = u.shape[1] / 2 * math.log(precision / (2 * math.pi))
+    return scale - precision / 2 * u.double().square().sum(1)
+
+
 def log_ratio(small: Problem, dual: Tensor, proposal: Mixture, u: Tensor) -> Tensor:
     """Log of (prior density times e^e(u)) / q at each point, float64 (M,)."""
-    precision = small.beta * small.decay
-    log_prior = -precision / 2 * u.double().square().sum(1)
-    log_prior += u.shape[1] / 2 * math.log(precision / (2 * math.pi))
-    return log_prior + tilts_at(small, dual, u) - proposal.log_density(u)
+    return log_prior(small, u) + tilts_at(small, dual, u) - proposal.log_density(u)
 
 
 def tilts_at(small: Problem, dual: Tensor, u: Tensor) -> Tensor:

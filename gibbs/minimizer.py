@@ -9,17 +9,17 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from gibbs.ascent import climb, line_search
+from gibbs.ascent import Ascent, Scouts
 from gibbs.bridge import Bridge, Draw, build_bridge, surround
 from gibbs.certificate import Certificate
-from gibbs.dual import Progress, StepLog, Tilted, dual_value, gap_of, newton_direction, solve_ridge
+from gibbs.dual import Progress, StepLog, Tilted, solve_ridge
 from gibbs.measure import GibbsMeasure
 from gibbs.mixture import Mixture, standard_mixture
 from gibbs.network import kernel
 from gibbs.particles import Particles
 from gibbs.problem import Problem
 from gibbs.quadrature import quadrature_certificate, settle
-from gibbs.replays import explore, judge, pool
+from gibbs.replays import judge, pool
 
 __all__ = ["GibbsResult", "certify", "solve_gibbs"]
 
@@ -118,23 +118,19 @@ def solve_gibbs(
         tilted, grid = settle(small, None, log)
         certificate = quadrature_certificate(tilted, tol)
         return _result(problem, tilted, grid, basis, certificate, log)
-    dual, draw = climb(
-        small, max(100, n_particles // 2), n_moves=n_moves, generator=generator, log=log
-    )
-    return _replay_until_certified(
-        problem,
-        small,
-        dual,
-        draw,
-        basis,
-        log,
-        n_particles=n_particles,
-        n_moves=n_moves,
-        tol=tol,
-        n_replays=n_replays,
-        max_rounds=max_rounds,
-        generator=generator,
-    )
+    ascent = Ascent(small, n_moves=n_moves, tol=tol, generator=generator, log=log)
+    ascent.begin(max(100, n_particles // 4))
+    for number in range(max_rounds):
+        ascent.climb(max(100, n_particles // (4 if number == 0 else 1)))
+        bridge, _ = ascent.propose(n_particles)
+        draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
+        certificate = judge(bridge, draws, tol, generator=generator)
+        pooled = pool(draws)
+        if certificate.certified or number == max_rounds - 1:
+            break
+        ascent.remember(pooled, bridge.dual)
+    tilted = pooled.tilted(small, bridge.dual)
+    return _result(problem, tilted, pooled.u.double(), basis, certificate, log)
 
 
 def certify(
@@ -214,9 +210,7 @@ def _proposal(
 ) -> Mixture:
     """A proposal around a draw, and around what starts from elsewhere have found."""
     weights = draw.tilted(small, dual).weights
-    scouts = explore(
-        small, dual, draw.u, n_moves=30 * n_moves, generator=generator, visitors=visitors
-    )
+    scouts = Scouts(small, generator, visitors).explore(dual, 30 * n_moves)
     points = torch.cat([draw.u, scouts])
     shares = torch.cat([0.8 * weights, weights.new_full((len(scouts),), 0.2 / len(scouts))])
     return surround(small, points, shares, generator=generator)
@@ -253,40 +247,6 @@ def _row_space(x: Tensor) -> Tensor:
     rank = int((sizes > sizes[0] * max(x.shape) * torch.finfo(x.dtype).eps).sum())
     basis: Tensor = right[: max(1, rank)].T
     return basis.contiguous()
-
-
-def _replay_until_certified(
-    problem: Problem,
-    small: Problem,
-    dual: Tensor,
-    draw: Draw,
-    basis: Tensor,
-    log: StepLog,
-    *,
-    n_particles: int,
-    n_moves: int,
-    tol: float,
-    n_replays: int,
-    max_rounds: int,
-    generator: torch.Generator,
-) -> GibbsResult:
-    for number in range(max_rounds):
-        proposal = _proposal(small, dual, draw, n_moves=n_moves, generator=generator)
-        bridge, _ = build_bridge(
-            small, dual, proposal, n_particles, n_moves=n_moves, generator=generator
-        )
-        draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
-        pooled = pool(small, dual, draws)
-        certificate = judge(bridge, draws, tol, generator=generator)
-        if certificate.certified or number == max_rounds - 1:
-            break
-        direction, slope = newton_direction(pooled, tolerance=1e-4)
-        there, size = line_search(pooled, direction, slope, pooled.effective_size / 4)
-        log.record(dual_value(there), gap_of(pooled), size, there.effective_size)
-        dual = there.dual
-        draw = Draw(torch.cat([d.u for d in draws]), there.base, pooled.effective_size)
-    points = torch.cat([d.u for d in draws]).double()
-    return _result(problem, pooled, points, basis, certificate, log)
 
 
 def _result(

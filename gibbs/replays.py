@@ -7,22 +7,21 @@ import math
 import torch
 from torch import Tensor
 
-from gibbs.bridge import Bridge, Draw, log_ratio, tilts_at
+from gibbs.ascent import Scouts
+from gibbs.bridge import Bridge, Draw, log_ratio
 from gibbs.certificate import Certificate, student_quantile
-from gibbs.dual import Tilted, dual_value_at, tight_gap
-from gibbs.measure import Target, mala
-from gibbs.problem import Problem
+from gibbs.dual import dual_value_at, tight_gap
 
-__all__ = ["explore", "judge", "pool"]
+__all__ = ["judge", "pool"]
 
 N_SCOUTS = 1000
 
 
-def pool(small: Problem, dual: Tensor, draws: list[Draw]) -> Tilted:
-    """All draws as one weighted sample: each weighs its own estimate of Z."""
+def pool(draws: list[Draw]) -> Draw:
+    """All draws as one: each weighs its own estimate of Z."""
     u = torch.cat([draw.u for draw in draws])
     base = torch.cat([draw.base for draw in draws]) - math.log(len(draws))
-    return Draw(u, base, 0.0).tilted(small, dual)
+    return Draw(u, base, min(draw.least_size for draw in draws))
 
 
 def judge(
@@ -88,31 +87,6 @@ def _why_not(
     return ""
 
 
-def explore(
-    small: Problem,
-    dual: Tensor,
-    u: Tensor,
-    *,
-    n_moves: int,
-    generator: torch.Generator,
-    visitors: Tensor | None = None,
-) -> Tensor:
-    """Points of mu_G found from elsewhere: hot starts, and given `visitors`, after MALA.
-
-    Hot starts are prior draws scaled up to the widest range that can matter, by the largest
-    e(u) at the points `u` that are known.
-    """
-    top = float(tilts_at(small, dual, u).max())
-    widest = math.sqrt(2 * (top + 40) / small.n_inputs)
-    hot = torch.randn(N_SCOUTS, small.n_inputs, device=small.device, generator=generator)
-    hot *= torch.linspace(1.0, max(2.0, widest), N_SCOUTS, device=small.device)[:, None]
-    start = hot / math.sqrt(small.beta * small.decay)
-    if visitors is not None:
-        start = torch.cat([start, visitors.to(start)])
-    target = Target(small, small.x.float(), dual)
-    return mala(target, start, 0.3, n_moves, generator=generator)[0]
-
-
 def _missed_mass(
     bridge: Bridge, draws: list[Draw], generator: torch.Generator, visitors: Tensor | None
 ) -> str:
@@ -122,9 +96,8 @@ def _missed_mass(
     small, and the lower bound D too high.
     """
     small, dual = bridge.small, bridge.dual
-    known = torch.cat([draw.u for draw in draws])
     met = torch.cat([log_ratio(small, dual, bridge.proposal, draw.u) for draw in draws])
-    scouts = explore(small, dual, known, n_moves=150, generator=generator, visitors=visitors)
+    scouts = Scouts(small, generator, visitors).explore(dual, 150, N_SCOUTS)
     beyond = log_ratio(small, dual, bridge.proposal, scouts) > met.max() + 1
     share = float(beyond.double().mean())
     if share > 0.002:
