@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist
 from torch import Tensor
@@ -21,8 +20,6 @@ BLOCK_BYTES = 2**23
 """Size of one block of the kernel matrix; about eight of them are alive at a time."""
 
 MEDIAN_POINTS = 1000
-
-SCORE_TILE = 512
 
 
 @dataclass(frozen=True)
@@ -164,8 +161,8 @@ def gibbs_stein_discrepancy(
     rng = np.random.default_rng(random_state)
     drawn = draw_neurons(measure, max(2, len(particles)), int(rng.integers(2**31)))
     unit = read_points(drawn, "neurons").std(axis=0, ddof=1) if scale is None else scale
-    sample = _read_sample(particles, _score(measure, particles), unit, "particles")
-    exact = _read_sample(drawn, _score(measure, drawn), unit, "neurons")
+    sample = _read_sample(particles, measure.score(particles), unit, "particles")
+    exact = _read_sample(drawn, measure.score(drawn), unit, "neurons")
     length = _median_distance(exact.points, rng)
     same_law, _ = _statistics(exact, length, np.zeros((0, len(exact.points))))
     return _judge(sample, length, n_bootstrap, rng, same_law)
@@ -264,14 +261,3 @@ def _stein_kernel(x: Array, score_x: Array, y: Array, score_y: Array, length: fl
     curvature = (drifts + x.shape[1] - 3 * squares * k**2) * k**3 / length**2
     result: Array = score_x @ score_y.T * k + curvature
     return result
-
-
-def _score(measure: GibbsMeasure, particles: Particles) -> Particles:
-    """Gradient of the log density of the measure at each neuron, in float64."""
-    cloud = particles.to(measure.problem.device).to(torch.float64)
-    parts = []
-    for start in range(0, len(cloud), SCORE_TILE):
-        tile = slice(start, start + SCORE_TILE)
-        a, u = (part[tile].clone().requires_grad_() for part in (cloud.a, cloud.u))
-        parts.append(torch.autograd.grad(measure.log_density(Particles(a, u)).sum(), (a, u)))
-    return Particles(*(torch.cat(part) for part in zip(*parts, strict=True)))

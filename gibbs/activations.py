@@ -51,6 +51,11 @@ class Activation:
         return self.slope_(values, torch.empty_like(values))
 
     @property
+    def bounded(self) -> bool:
+        """Whether sigma is; those that are not grow like max(0, z), see :mod:`gibbs.domain`."""
+        return math.isfinite(self.max_value)
+
+    @property
     def smooth_and_bounded(self) -> bool:
         """Whether sigma, sigma' and sigma'' are bounded, as Assumption 1 of the paper asks."""
         return math.isfinite(self.max_value + self.max_slope + self.max_curvature)
@@ -83,7 +88,8 @@ def _erf_slope(s: Tensor, out: Tensor) -> Tensor:
 
 
 def _softplus_(z: Tensor) -> Tensor:
-    return z.copy_(torch.nn.functional.softplus(z))
+    # Above its default threshold of 20 torch returns z, which is off by 2e-9 there.
+    return z.copy_(torch.nn.functional.softplus(z, threshold=40))
 
 
 def _softplus_slope(s: Tensor, out: Tensor) -> Tensor:

@@ -12,11 +12,15 @@ from gibbs.bridge import Bridge, Draw, build_bridge, log_prior, resample, surrou
 from gibbs.dual import StepLog, Tilted, dual_value, gap_of, newton_direction, tilt
 from gibbs.measure import Target, mala
 from gibbs.mixture import Mixture, standard_mixture
+from gibbs.phases import output_shares
 from gibbs.problem import Problem
 
 __all__ = ["Ascent", "Scouts", "line_search", "maximize"]
 
 MOST_STEPS = 60
+
+MOST_LEVELS = 8
+"""A step is too long where a bridge takes more."""
 
 N_REMEMBERED = 4
 """Draws that make up the model: each knows the mass near its own G."""
@@ -117,17 +121,26 @@ class Ascent:
         self._draw(torch.zeros_like(self.small.y), prior, n)
 
     def climb(self, n: int) -> None:
-        """Steps with draws of n points, until the model has no more to give, twice in a row."""
-        settled = 0
+        """Steps with draws of n points, until the model has no more to give, twice in a row.
+
+        A step whose draw does not bear out half of the promised gain, or that no short bridge
+        leads to, narrows the region that the model is trusted in.
+        """
+        settled, radius = 0, math.inf
         for _ in range(MOST_STEPS):
             model, points = self.model()
             value = dual_value(model)
             least = min(0.3 * model.effective_size, n / 2)
-            there, size = maximize(model, least, 0.03 * self.tol)
+            there, size = maximize(model, least, 0.03 * self.tol, radius)
             gain = dual_value(there) - value
+            length = float((there.dual - model.dual).norm())
             self.log.record(value, gap_of(model), size, there.effective_size)
             proposal = self._surround(points, there)
-            self._draw(there.dual, proposal, n)
+            reached = self._draw(there.dual, proposal, n)
+            if reached - value < gain / 2 and gain > 0.25 * self.tol * abs(value):
+                radius = 0.4 * length
+            elif length > radius / 2:
+                radius *= 2
             small_gain = gain < 0.25 * self.tol * abs(value)
             settled = settled + 1 if small_gain and size > 0.5 else 0
             if settled >= 2:
@@ -172,23 +185,43 @@ class Ascent:
 
     def _surround(self, points: Tensor, tilted: Tilted) -> Mixture:
         scouts = self.scouts.explore(tilted.dual, 10 * self.n_moves)
-        weights = tilted.weights
-        shares = torch.cat([0.8 * weights, weights.new_full((len(scouts),), 0.2 / len(scouts))])
+        shares = output_shares(tilted.weights, tilt(self.small, tilted.dual, tilted.values))
+        shares = torch.cat([0.8 * shares, shares.new_full((len(scouts),), 0.2 / len(scouts))])
         return surround(self.small, torch.cat([points, scouts]), shares, generator=self.generator)
 
-    def _draw(self, dual: Tensor, proposal: Mixture, n: int) -> None:
-        _, draw = build_bridge(
-            self.small, dual, proposal, n, n_moves=self.n_moves, generator=self.generator
-        )
+    def _draw(self, dual: Tensor, proposal: Mixture, n: int) -> float:
+        """Draw mu_G into the model; the dual value that the draw gives, -inf if none came."""
+        try:
+            _, draw = build_bridge(
+                self.small,
+                dual,
+                proposal,
+                n,
+                n_moves=self.n_moves,
+                most=MOST_LEVELS,
+                generator=self.generator,
+            )
+        except ArithmeticError:
+            return -math.inf
         self.remember(draw, dual)
+        return dual_value(draw.tilted(self.small, dual))
 
 
-def maximize(model: Tilted, least: float, tolerance: float, most: int = 6) -> tuple[Tilted, float]:
-    """Newton steps on a model, while that effective size is kept; the last step's size."""
-    size = 1.0
+def maximize(
+    model: Tilted, least: float, tolerance: float, radius: float = math.inf, most: int = 6
+) -> tuple[Tilted, float]:
+    """Newton steps on a model, while that effective size is kept; the last step's size.
+
+    All steps together are no longer than `radius`.
+    """
+    size, start = 1.0, model.dual
     for _ in range(most):
         direction, slope = newton_direction(model, tolerance=1e-3, most=30)
-        model, size = line_search(model, direction, slope, least)
+        left = radius - float((model.dual - start).norm())
+        longest = min(1.0, max(left, 0.0) / float(direction.norm()))
+        model, size = line_search(model, direction, slope, least, longest)
+        if longest < 1:
+            break
         if size < 1 and model.effective_size < 1.3 * least:
             break
         if slope < tolerance * abs(dual_value(model)):
@@ -197,10 +230,10 @@ def maximize(model: Tilted, least: float, tolerance: float, most: int = 6) -> tu
 
 
 def line_search(
-    tilted: Tilted, direction: Tensor, slope: float, least: float
+    tilted: Tilted, direction: Tensor, slope: float, least: float, longest: float = 1.0
 ) -> tuple[Tilted, float]:
-    """The longest step (at most 1) that raises the dual and keeps that effective size."""
-    size, value = 1.0, dual_value(tilted)
+    """The longest step that raises the dual and keeps that effective size."""
+    size, value = longest, dual_value(tilted)
     while size > 1e-6:
         there = tilted.at(tilted.dual + size * direction)
         if there.effective_size >= least and dual_value(there) >= value + 1e-4 * size * slope:

@@ -168,13 +168,20 @@ def build_bridge(
     *,
     n_moves: int,
     generator: torch.Generator,
+    most: int = MOST_LEVELS,
 ) -> tuple[Bridge, Draw]:
-    """Find the levels with a pilot population of n points, and return its draw as well."""
+    """Find the levels with a pilot population of n points, and return its draw as well.
+
+    Raises
+    ------
+    ArithmeticError
+        If it takes more than `most` levels.
+    """
     walk = _Walk(small, dual, proposal, n, generator)
     levels: list[float] = []
     steps: list[float] = []
     step = 0.3
-    while walk.level < 1 and len(levels) < MOST_LEVELS:
+    while walk.level < 1 and len(levels) < most:
         level = _next_level(walk, n * LEAST_SHARE)
         if level == 1 and not levels:
             walk.go_to(1.0)
@@ -186,8 +193,7 @@ def build_bridge(
         steps.append(step)
     if levels[-1] < 1:
         raise ArithmeticError(
-            f"no bridge to mu_G within {MOST_LEVELS} levels: raise n_particles, or lower "
-            "beta or gamma"
+            f"no bridge to mu_G within {most} levels: raise n_particles, or lower beta or gamma"
         )
     return Bridge(small, dual, proposal, tuple(levels), tuple(steps), n_moves), walk.draw()
 

@@ -29,6 +29,8 @@ class Certificate:
     certified : bool
     reason : str
         Why not, "" where certified.
+    phase_masses : tuple of (float, float)
+        Mass of each phase under mu_G, and in the certified measure; empty for quadrature.
     """
 
     dual: float
@@ -41,6 +43,7 @@ class Certificate:
     n_replays: int
     certified: bool
     reason: str
+    phase_masses: tuple[tuple[float, float], ...] = ()
 
     @property
     def relative_gap(self) -> float:

@@ -9,9 +9,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gibbs.conditional import Conditional
 from gibbs.dual import TILE, tiles
 from gibbs.particles import Particles
+from gibbs.phases import Phases
 from gibbs.problem import Problem
+from gibbs.truncation import truncate, truncate_slope
 
 __all__ = ["GibbsMeasure", "Target", "hermite_rule", "mala"]
 
@@ -21,11 +24,12 @@ VALUES_BUDGET = 256 * 2**20
 
 @dataclass(frozen=True, eq=False)
 class GibbsMeasure:
-    r"""The law of (a, u) with u ~ mu_G and a | u ~ N(-(gamma/lambda) W C^T s(u), I/(beta lambda)).
+    r"""The law of (a, u) with u ~ mu_G and a given u by its pulls c = W C^T s(u).
 
-    G, the `tilt`, fixes the marginal of u; C, the `dual`, the mean of a given u. At the
-    minimizer both are the same. The tightest certificate re-optimises C for the law of u
-    that G gives (see :func:`gibbs.dual.tight_gap`).
+    Without truncation a | u ~ N(-(gamma/lambda) c, I/(beta lambda)); :mod:`gibbs.conditional`
+    has the general case. G, the `tilt`, fixes the marginal of u; C, the `dual`, the law of a
+    given u. At the minimizer both are the same. The tightest certificate re-optimises C for the
+    law of u that G gives (see :func:`gibbs.dual.refit`).
 
     u enters the data only by its part in the row space of X; the other directions keep the
     prior N(0, I/(beta lambda)), independent of the rest.
@@ -38,11 +42,13 @@ class GibbsMeasure:
     points : Tensor (M, r)
         Points of u in the coordinates of `basis`, float64: a quadrature rule or a sample.
     weights : Tensor (M,)
-        Of mu_G, adding up to 1.
+        Of the law of u, adding up to 1.
     log_z : float
         log E_prior exp(e(u)).
     basis : Tensor (d, r)
         Orthonormal basis of the row space of X.
+    phases : Phases, optional
+        Where the masses of phases have been chosen: the law of u is mu_G times chosen/mass.
     """
 
     problem: Problem
@@ -52,9 +58,12 @@ class GibbsMeasure:
     weights: Tensor
     log_z: float
     basis: Tensor
+    phases: Phases | None = None
 
     def features(self, x: Tensor) -> Tensor:
-        r"""Features by Rao-Blackwell: h(x) = -(gamma/lambda) E[sigma(u.x) s(u)^T] C W^T.
+        r"""Features by Rao-Blackwell: h(x) = E[sigma(u.x) m(c)], m(c) the mean of tau(a) given u.
+
+        Without truncation that is -(gamma/lambda) E[sigma(u.x) s(u)^T] C W^T.
 
         Parameters
         ----------
@@ -72,36 +81,35 @@ class GibbsMeasure:
         flat = bool((outside <= 1e-9 * (1 + new.norm(dim=1))).all())
         if flat:
             nodes, node_weights = nodes.new_zeros(1), nodes.new_ones(1)
-        total = new.new_zeros(len(new), problem.n_outputs)
-        train = problem.x.double() @ self.basis
-        size = max(1, VALUES_BUDGET // (8 * (len(train) + 2 * len(new))))
+        w, products = problem.w.double(), self._products(self.dual)
+        rows, columns = Conditional.of(problem).mean_factors(products, w)
+        rows = self.weights[:, None] * rows
+        total = new.new_zeros(len(new), rows.shape[1])
+        size = max(1, VALUES_BUDGET // (16 * len(new)))
         for tile in tiles(len(self.points), size):
-            points, weights = self.points[tile], self.weights[tile]
-            pulls = problem.sigma.value_(points @ train.T) @ self.dual
-            along = points @ inside.T
+            along = self.points[tile] @ inside.T
             for node, node_weight in zip(nodes.tolist(), node_weights.tolist(), strict=True):
                 values = problem.sigma(along + node * outside)
-                total += node_weight * values.T @ (weights[:, None] * pulls)
-        h = -problem.gamma / problem.decay * total @ problem.w.double().T
-        return h.to(problem.dtype)
+                total += node_weight * values.T @ rows[tile]
+        return (total @ columns).to(problem.dtype)
 
     def mean_square(self) -> tuple[float, float]:
         """E|a|^2 and E|u|^2."""
         problem = self.problem
         variance = 1 / (problem.beta * problem.decay)
-        a = problem.n_features * variance + float(self.weights @ self._mean_a().square().sum(1))
+        squares = Conditional.of(problem).mean_square(self._pulls(self.dual)).sum(1)
         free = problem.n_inputs - self.points.shape[1]
         u = float(self.weights @ self.points.square().sum(1)) + free * variance
-        return a, u
+        return float(self.weights @ squares), u
 
     def kl_to_prior(self) -> float:
-        """KL(rho | rho_0) >= 0, in nats."""
-        problem = self.problem
-        means = self._mean_a().square().sum(1)
-        tilts = self._pulls(self.tilt).square().sum(1)
-        strength = problem.beta * problem.gamma**2 / (2 * problem.decay)
-        marginal = strength * float(self.weights @ tilts) - self.log_z
-        return marginal + problem.beta * problem.decay / 2 * float(self.weights @ means)
+        """KL(rho | rho_0) >= 0, in nats: that of the law of u, and that of a given u."""
+        conditional = Conditional.of(self.problem)
+        marginal = conditional.total(self._pulls(self.tilt))
+        if self.phases is not None:
+            marginal = marginal + self.phases.log_ratio(self.points, marginal)
+        given = conditional.divergence(self._pulls(self.dual)).sum(1)
+        return float(self.weights @ (marginal + given)) - self.log_z
 
     def free_energy(self) -> float:
         """L_n + KL(rho | rho_0)/beta: the free energy counted relative to the prior, >= 0."""
@@ -111,16 +119,51 @@ class GibbsMeasure:
         return float(loss) + self.kl_to_prior() / problem.beta
 
     def log_density(self, particles: Particles) -> Tensor:
-        """Logarithm of the density at each neuron (N,), up to one constant."""
-        problem = self.problem
-        u = particles.u.double()
-        values = problem.sigma(u @ problem.x.double().T)
-        w = problem.w.double()
-        tilts = (values @ self.tilt @ w.T).square().sum(1)
-        means = -problem.gamma / problem.decay * values @ self.dual @ w.T
-        spread = (particles.a.double() - means).square().sum(1) + u.square().sum(1)
-        strength = problem.beta * problem.gamma**2 / (2 * problem.decay)
-        return strength * tilts - problem.beta * problem.decay / 2 * spread
+        r"""Logarithm of the density at each neuron (N,), up to one constant.
+
+        .. math:: e_G(u) - e_C(u) - \beta\gamma\, c \cdot \tau(a)
+            - \tfrac{\beta\lambda}{2} (|a|^2 + |u|^2), \qquad c = W C^T s(u)
+        """
+        problem, conditional = self.problem, Conditional.of(self.problem)
+        a, u = particles.a.double(), particles.u.double()
+        values, w = problem.sigma(u @ problem.x.double().T), problem.w.double()
+        c = values @ self.dual @ w.T
+        tilts = conditional.total(values @ self.tilt @ w.T)
+        if self.phases is not None:
+            tilts = tilts + self.phases.log_ratio(u @ self.basis, tilts)
+        tilts = tilts - conditional.total(c)
+        pulled = (c * truncate(a, problem.truncation)).sum(1)
+        squares = a.square().sum(1) + u.square().sum(1)
+        return tilts - conditional.coupling * pulled - conditional.precision / 2 * squares
+
+    def score(self, particles: Particles) -> Particles:
+        r"""Gradient of :meth:`log_density` in each neuron, in float64.
+
+        Between phases with chosen masses the density jumps; the jump is not in the gradient.
+
+        .. math::
+
+            \nabla_a &= -\beta\gamma\, c \odot \tau'(a) - \beta\lambda\, a \\
+            \nabla_u &= \sum_i [\psi'(c_G) \cdot W G_i - (\psi'(c_C) + \beta\gamma\, \tau(a))
+                \cdot W C_i]\, \sigma'(u \cdot x_i)\, x_i - \beta\lambda\, u
+        """
+        cloud = particles.to(self.problem.device).to(torch.float64)
+        parts = [self._score(cloud.a[tile], cloud.u[tile]) for tile in tiles(len(cloud), TILE)]
+        return Particles(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def _score(self, a: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        problem, conditional = self.problem, Conditional.of(self.problem)
+        x, w = problem.x.double(), problem.w.double()
+        values = problem.sigma(u @ x.T)
+        c, c_tilt = values @ self.dual @ w.T, values @ self.tilt @ w.T
+        (slope,), (slope_tilt,) = (conditional.derivatives(pulls, 1) for pulls in (c, c_tilt))
+        reach, force = truncate(a, problem.truncation), conditional.coupling * c
+        if problem.truncation is not None:
+            force = force * truncate_slope(a, problem.truncation)
+        along = slope_tilt @ w @ self.tilt.T
+        along -= (slope + conditional.coupling * reach) @ w @ self.dual.T
+        along *= problem.sigma.slope(values)
+        return -force - conditional.precision * a, along @ x - conditional.precision * u
 
     def sample(self, n: int, *, generator: torch.Generator, n_moves: int = 50) -> Particles:
         """Draw n neurons: u by resampling the points and MALA moves, a exactly given u.
@@ -134,35 +177,39 @@ class GibbsMeasure:
         """
         problem = self.problem
         chosen = torch.multinomial(self.weights, n, replacement=True, generator=generator)
-        target = Target(problem, problem.x.double() @ self.basis, self.tilt)
+        target: LogDensity = Target(problem, problem.x.double() @ self.basis, self.tilt)
+        if self.phases is not None:
+            target = _Phased(target, self.phases)
         inside, _, _ = mala(target, self.points[chosen], 0.1, n_moves, generator=generator)
-        scale = 1 / math.sqrt(problem.beta * problem.decay)
-
-        def normals(width: int) -> Tensor:
-            return scale * torch.randn(
-                n, width, dtype=torch.float64, device=problem.device, generator=generator
-            )
-
-        free = normals(problem.n_inputs)
+        free = torch.randn(
+            n, problem.n_inputs, dtype=torch.float64, device=problem.device, generator=generator
+        )
+        free /= math.sqrt(problem.beta * problem.decay)
         u = inside @ self.basis.T + free - free @ self.basis @ self.basis.T
-        values = problem.sigma(inside @ (problem.x.double() @ self.basis).T)
-        means = -problem.gamma / problem.decay * values @ self.dual @ problem.w.double().T
-        return Particles(means + normals(problem.n_features), u).to(problem.dtype)
+        a = Conditional.of(problem).sample(self._pulls_at(u), generator=generator)
+        return Particles(a, u).to(problem.dtype)
 
     def neurons(self, n: int, *, generator: torch.Generator) -> Particles:
-        """Draw n neurons whose a is its mean given u: their features have no noise of a.
+        """Draw n neurons whose tau(a) is its mean given u: their features have no noise of a.
 
         The cloud has the features of the law on average, with less noise than that of
         :meth:`sample`, and too small an E|a|^2.
         """
         u = self.sample(n, generator=generator).u
+        a = Conditional.of(self.problem).stand_in(self._pulls_at(u.double()))
+        return Particles(a.to(self.problem.dtype), u)
+
+    def _pulls_at(self, u: Tensor) -> Tensor:
+        """W C^T s(u) at any u (N, d), (N, p)."""
         problem = self.problem
-        values = problem.sigma(u.double() @ problem.x.double().T)
-        means = -problem.gamma / problem.decay * values @ self.dual @ problem.w.double().T
-        return Particles(means.to(problem.dtype), u)
+        return problem.sigma(u @ problem.x.double().T) @ self.dual @ problem.w.double().T
 
     def _pulls(self, dual: Tensor) -> Tensor:
         """W C^T s(u) at every point, (M, p)."""
+        return self._products(dual) @ self.problem.w.double().T
+
+    def _products(self, dual: Tensor) -> Tensor:
+        """C^T s(u) at every point, (M, q)."""
         train = self.problem.x.double() @ self.basis
         size = max(1, VALUES_BUDGET // (8 * len(train)))
         sigma = self.problem.sigma
@@ -170,10 +217,7 @@ class GibbsMeasure:
             sigma.value_(self.points[tile] @ train.T) @ dual
             for tile in tiles(len(self.points), size)
         ]
-        return torch.cat(parts) @ self.problem.w.double().T
-
-    def _mean_a(self) -> Tensor:
-        return -self.problem.gamma / self.problem.decay * self._pulls(self.dual)
+        return torch.cat(parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +239,7 @@ class Target:
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         r"""Log density (M,), its gradient (M, r), and e(u) (M,).
 
-        grad e(u) = (beta gamma^2/lambda) sum_i (W G^T s(u) . W G_i) sigma'(u.x_i) x_i.
+        grad e(u) = sum_i (psi'(c) . W G_i) sigma'(u.x_i) x_i, c = W G^T s(u).
         """
         parts = [self._tile(u[tile]) for tile in tiles(len(u), TILE)]
         density, gradient, tilt = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -206,16 +250,12 @@ class Target:
         dual, w = self.dual.to(self.x.dtype), problem.w.to(self.x.dtype)
         values = problem.sigma.value_(u @ self.x.T)
         pulls = values @ (dual @ w.T)
-        strength = problem.beta * problem.gamma**2 / problem.decay
-        tilt = strength / 2 * pulls.square().sum(1)
+        psi, psi_slope = Conditional.of(problem).derivatives(pulls, 0, 1)
+        tilt = psi.sum(1)
         slopes = problem.sigma.slope(values)
-        slopes *= pulls @ (w @ dual.T)
+        slopes *= psi_slope @ (w @ dual.T)
         prior = problem.beta * problem.decay
-        return (
-            tilt - prior / 2 * u.square().sum(1),
-            strength * slopes @ self.x - prior * u,
-            tilt,
-        )
+        return tilt - prior / 2 * u.square().sum(1), slopes @ self.x - prior * u, tilt
 
 
 class LogDensity(Protocol):
@@ -227,6 +267,23 @@ class LogDensity(Protocol):
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Evaluate at each row of u (M, r)."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Phased:
+    """A target times the ratio of chosen masses: its jumps are left to the acceptance."""
+
+    target: LogDensity
+    phases: Phases
+
+    @property
+    def problem(self) -> Problem:
+        """The problem."""
+        return self.target.problem
+
+    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        density, gradient, tilts = self.target(u)
+        return density + self.phases.log_ratio(u, tilts), gradient, tilts
 
 
 def mala(

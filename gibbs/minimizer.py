@@ -12,13 +12,13 @@ from torch import Tensor
 from gibbs.ascent import Ascent, Scouts
 from gibbs.bridge import Bridge, Draw, build_bridge, surround
 from gibbs.certificate import Certificate
-from gibbs.dual import Progress, StepLog, Tilted, solve_ridge
+from gibbs.dual import Progress, StepLog, Tilted, refit, tilt
 from gibbs.measure import GibbsMeasure
 from gibbs.mixture import Mixture, standard_mixture
-from gibbs.network import kernel
 from gibbs.particles import Particles
+from gibbs.phases import Phases, output_shares
 from gibbs.problem import Problem
-from gibbs.quadrature import quadrature_certificate, settle
+from gibbs.quadrature import certificate_at, quadrature_certificate, settle
 from gibbs.replays import judge, pool
 
 __all__ = ["GibbsResult", "certify", "solve_gibbs"]
@@ -69,7 +69,7 @@ def solve_gibbs(
     Parameters
     ----------
     problem : Problem
-        beta finite, no truncation, bounded activation.
+        beta finite; an unbounded activation needs truncation, or inputs of rank <= 2.
     n_particles : int, default 20_000
         M, the size of each draw.
     tol : float, default 1e-2
@@ -110,6 +110,7 @@ def solve_gibbs(
     exact = _in_float64(problem)
     basis = _row_space(exact.x)
     small = replace(exact, x=exact.x @ basis)
+    _check_bounded(small, method)
     rank = basis.shape[1]
     log = StepLog(progress)
     if method == "quadrature" and rank > 2:
@@ -124,13 +125,18 @@ def solve_gibbs(
         ascent.climb(max(100, n_particles // (4 if number == 0 else 1)))
         bridge, _ = ascent.propose(n_particles)
         draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
-        certificate = judge(bridge, draws, tol, generator=generator)
+        certificate, phases = judge(bridge, draws, tol, generator=generator)
         pooled = pool(draws)
         if certificate.certified or number == max_rounds - 1:
             break
         ascent.remember(pooled, bridge.dual)
-    tilted = pooled.tilted(small, bridge.dual)
-    return _result(problem, tilted, pooled.u.double(), basis, certificate, log)
+    tilted, points = pooled.tilted(small, bridge.dual), pooled.u.double()
+    if max(abs(chosen / mass - 1) for mass, chosen in certificate.phase_masses) < 1e-12:
+        return _result(problem, tilted, points, basis, certificate, log)
+    ratio = phases.log_ratio(points, tilt(small, tilted.dual, tilted.values)).exp()
+    weights = tilted.weights * ratio
+    tilted = replace(tilted, weights=weights / weights.sum())
+    return _result(problem, tilted, points, basis, certificate, log, phases)
 
 
 def certify(
@@ -167,6 +173,7 @@ def certify(
     exact = _in_float64(problem)
     basis = _row_space(exact.x)
     small = replace(exact, x=exact.x @ basis)
+    _check_bounded(small, method)
     visitors = None
     if isinstance(measure_or_particles, Particles):
         if measure_or_particles.u.shape[1] != problem.n_inputs:
@@ -175,11 +182,11 @@ def certify(
                 f"got {measure_or_particles.u.shape[1]}"
             )
         visitors = measure_or_particles.u.double() @ basis
-        dual = -solve_ridge(small, kernel(small.x, visitors, small.sigma), small.y)
+        dual = refit(Tilted.uniform(small, small.sigma(visitors @ small.x.T)))
     else:
         dual = measure_or_particles.tilt
     if method != "monte_carlo" and basis.shape[1] <= 2:
-        return quadrature_certificate(settle(small, dual)[0], tol)
+        return certificate_at(small, dual, tol)
     if method == "quadrature":
         raise ValueError(f"method='quadrature' needs rank <= 2, got rank {basis.shape[1]}")
     scale = 1 / math.sqrt(small.beta * small.decay)
@@ -196,7 +203,7 @@ def certify(
     _, draw = bridge_from(around(draw))
     bridge, _ = bridge_from(around(draw))
     draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
-    return judge(bridge, draws, tol, generator=generator, visitors=visitors)
+    return judge(bridge, draws, tol, generator=generator, visitors=visitors)[0]
 
 
 def _proposal(
@@ -209,7 +216,8 @@ def _proposal(
     visitors: Tensor | None = None,
 ) -> Mixture:
     """A proposal around a draw, and around what starts from elsewhere have found."""
-    weights = draw.tilted(small, dual).weights
+    tilted = draw.tilted(small, dual)
+    weights = output_shares(tilted.weights, tilt(small, dual, tilted.values))
     scouts = Scouts(small, generator, visitors).explore(dual, 30 * n_moves)
     points = torch.cat([draw.u, scouts])
     shares = torch.cat([0.8 * weights, weights.new_full((len(scouts),), 0.2 / len(scouts))])
@@ -219,13 +227,6 @@ def _proposal(
 def _check(problem: Problem, n_particles: int, tol: float, method: str, n_replays: int) -> None:
     if math.isinf(problem.beta):
         raise ValueError("beta must be finite for a Gibbs minimizer, got inf")
-    if problem.truncation is not None:
-        raise ValueError("truncation must be None: with tau_R the dual is not implemented")
-    if not problem.sigma.smooth_and_bounded:
-        raise ValueError(
-            f"activation must be bounded (sigmoid, tanh, erf), got {problem.sigma.name}: the "
-            "dual is -inf outside of a domain that samples cannot see"
-        )
     if n_particles < 100:
         raise ValueError(f"n_particles must be >= 100, got {n_particles}")
     if not tol > 0:
@@ -234,6 +235,17 @@ def _check(problem: Problem, n_particles: int, tol: float, method: str, n_replay
         raise ValueError(f"method must be auto, quadrature or monte_carlo, got {method!r}")
     if n_replays < 2:
         raise ValueError(f"n_replays must be >= 2, got {n_replays}")
+
+
+def _check_bounded(small: Problem, method: str) -> None:
+    """Samples cannot see where an unbounded activation makes D -inf."""
+    bounded = small.sigma.bounded or small.truncation is not None
+    if not bounded and (method == "monte_carlo" or small.n_inputs > 2):
+        raise ValueError(
+            f"activation {small.sigma.name} is unbounded, so that the dual is -inf outside of a "
+            "domain that samples cannot see: give a truncation, or inputs of rank <= 2, got rank "
+            f"{small.n_inputs} and method {method!r}"
+        )
 
 
 def _in_float64(problem: Problem) -> Problem:
@@ -256,8 +268,9 @@ def _result(
     basis: Tensor,
     certificate: Certificate,
     log: StepLog,
+    phases: Phases | None = None,
 ) -> GibbsResult:
-    dual = -solve_ridge(tilted.problem, tilted.kernel, tilted.problem.y)
+    dual = refit(tilted)
     kept = tilted.weights > 1e-18
     measure = GibbsMeasure(
         problem=problem,
@@ -267,6 +280,7 @@ def _result(
         weights=tilted.weights[kept] / tilted.weights[kept].sum(),
         log_z=tilted.log_z,
         basis=basis,
+        phases=phases,
     )
     status = "certified" if certificate.certified else "not certified"
     return GibbsResult(measure, certificate, status, log.tensors())

@@ -77,6 +77,11 @@ class Mixture:
             scores.append(score)
         return torch.cat(densities).to(u.dtype), torch.cat(scores).to(u.dtype)
 
+    def responsibilities(self, u: Tensor) -> Tensor:
+        """Probability of each component given each row of u (M, r), as (M, K)."""
+        parts = [torch.softmax(self._joint(u[tile])[0], 1) for tile in tiles(len(u), TILE)]
+        return torch.cat(parts)
+
     def widened(self, factor: float, floor: Mixture, share: float) -> Mixture:
         """Covariances times `factor`, and `share` of the whole given to another mixture."""
         return Mixture(
@@ -84,6 +89,11 @@ class Mixture:
             means=torch.cat([self.means, floor.means]),
             factors=torch.cat([math.sqrt(factor) * self.factors, floor.factors]),
         )
+
+    def without_last(self) -> Mixture:
+        """The mixture of all components but the last."""
+        shares = self.shares[:-1]
+        return Mixture(shares / shares.sum(), self.means[:-1], self.factors[:-1])
 
     def _joint(self, u: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Log of share times density (M, K), and L^-1 (u - mean)^T (r, M) of each component."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,7 +12,8 @@ from torch import Tensor
 from gibbs.ascent import Scouts
 from gibbs.bridge import Bridge, Draw, log_ratio
 from gibbs.certificate import Certificate, student_quantile
-from gibbs.dual import dual_value_at, tight_gap
+from gibbs.dual import Tilted, dual_value_at, gap_of, refit, tilt
+from gibbs.phases import Phases, choose_masses, find_phases, phase_kernels
 
 __all__ = ["judge", "pool"]
 
@@ -31,32 +34,39 @@ def judge(
     *,
     generator: torch.Generator,
     visitors: Tensor | None = None,
-) -> Certificate:
-    """Certificate of the pooled measure; errors by the jackknife over draws."""
-    n, small, shared = len(draws), bridge.small, bridge.dual
-    tilted = [draw.tilted(small, shared) for draw in draws]
-    kernels = torch.stack([t.kernel.double() for t in tilted])
-    masses = torch.tensor([t.log_z for t in tilted], dtype=torch.float64)
+) -> tuple[Certificate, Phases]:
+    """Certificate of the pooled measure, and its phases; errors by the jackknife over draws."""
+    n, small, dual = len(draws), bridge.small, bridge.dual
+    tilted = [draw.tilted(small, dual) for draw in draws]
+    pooled = Tilted.together(tilted)
+    phases = find_phases(
+        bridge.proposal.without_last(),
+        torch.cat([draw.u for draw in draws]),
+        pooled.weights,
+        tilt(small, dual, pooled.values),
+    )
+    log_z = torch.tensor([t.log_z for t in tilted], dtype=torch.float64)
+    gap_of_some = (
+        _gap_of_phases(draws, tilted, phases)
+        if small.truncation is None
+        else _gap_of_refit(tilted, pooled)
+    )
 
-    def measure(chosen: Tensor) -> tuple[float, float]:
-        """Dual value and gap from some of the draws."""
-        log_z = torch.logsumexp(masses[chosen], 0)
-        shares = torch.exp(masses[chosen] - log_z)
-        mixed = torch.tensordot(shares.to(kernels), kernels[chosen], dims=1)
-        mean_log_z = float(log_z) - math.log(len(chosen))
-        value = dual_value_at(small, shared, mean_log_z)
-        return value, tight_gap(small, shared, mixed)
+    def measure(chosen: Tensor, start: Tensor | None) -> tuple[float, float, Tensor, Tensor]:
+        """Dual value, gap, and masses of the phases, from some of the draws."""
+        mean_log_z = float(torch.logsumexp(log_z[chosen], 0)) - math.log(len(chosen))
+        return dual_value_at(small, dual, mean_log_z), *gap_of_some(chosen, start)
 
     everyone = torch.arange(n)
-    dual, gap = measure(everyone)
-    without = [measure(everyone[everyone != left]) for left in range(n)]
+    value, gap, masses, best = measure(everyone, None)
+    without = [measure(everyone[everyone != left], best)[:2] for left in range(n)]
     dual_stderr, gap_stderr = (_jackknife(list(v)) for v in zip(*without, strict=True))
-    reason = _why_not(dual, gap, gap_stderr, dual_stderr, n, tol) or _missed_mass(
+    reason = _why_not(value, gap, gap_stderr, dual_stderr, n, tol) or _missed_mass(
         bridge, draws, generator, visitors
     )
-    return Certificate(
-        dual=dual,
-        primal=dual + gap,
+    certificate = Certificate(
+        dual=value,
+        primal=value + gap,
         gap=gap,
         gap_stderr=gap_stderr,
         dual_stderr=dual_stderr,
@@ -65,7 +75,49 @@ def judge(
         n_replays=n,
         certified=not reason,
         reason=reason,
+        phase_masses=tuple(zip(masses.tolist(), best.tolist(), strict=True)),
     )
+    return certificate, replace(phases, masses=masses, chosen=best)
+
+
+_GapOfSome = Callable[[Tensor, Tensor | None], tuple[float, Tensor, Tensor]]
+"""Of some draws: the gap, the masses of the phases, and those chosen, from a first guess."""
+
+
+def _gap_of_phases(draws: list[Draw], tilted: list[Tilted], phases: Phases) -> _GapOfSome:
+    small, dual = tilted[0].problem, tilted[0].dual
+    top = max(t.log_z for t in tilted)
+    n_phases = len(phases.masses)
+    parts = [
+        phase_kernels(
+            t.values,
+            math.exp(t.log_z - top) * t.weights,
+            phases.of(draw.u, tilt(small, dual, t.values)),
+            n_phases,
+        )
+        for t, draw in zip(tilted, draws, strict=True)
+    ]
+    kernels, sums = (torch.stack(part) for part in zip(*parts, strict=True))
+
+    def gap(chosen: Tensor, start: Tensor | None) -> tuple[float, Tensor, Tensor]:
+        total = sums[chosen].sum(0)
+        inside = kernels[chosen].sum(0) / total[:, None, None]
+        masses = total / total.sum()
+        best, value = choose_masses(small, dual, inside, masses, start)
+        return value, masses, best
+
+    return gap
+
+
+def _gap_of_refit(tilted: list[Tilted], pooled: Tilted) -> _GapOfSome:
+    """With truncation a given u is fitted anew to each subset; masses stay those of mu_G."""
+    best = refit(pooled)
+    one = torch.ones(1, dtype=torch.float64)
+
+    def gap(chosen: Tensor, _: Tensor | None) -> tuple[float, Tensor, Tensor]:
+        return gap_of(Tilted.together([tilted[k] for k in chosen.tolist()]), best), one, one
+
+    return gap
 
 
 def _jackknife(values: list[float]) -> float:

@@ -21,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from gibbs import LangevinResult, LangevinStatus, Problem, features, get_activation
+from gibbs.dual import Progress
 from gibbs.langevin import Observer, StepSize
 from stages.mean_field import orthonormal_layer
 from stages.progress import progress
@@ -174,7 +175,12 @@ class TwoStageClassifier(
         self.verbose = verbose
 
     def fit(
-        self, X: ArrayLike, y: ArrayLike, *, observers: dict[str, Observer] | None = None
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        observers: dict[str, Observer] | None = None,
+        on_newton_step: Progress | None = None,
     ) -> TwoStageClassifier:
         """Train both stages.
 
@@ -185,6 +191,9 @@ class TwoStageClassifier(
             Class labels of any type.
         observers : dict of str to callable, optional
             Passed to :func:`stages.train_two_stage`; their values are in the histories.
+        on_newton_step : callable, optional
+            Of the solver "gibbs": told a dict of numbers after every step, see `progress` of
+            :func:`gibbs.solve_gibbs`.
 
         Returns
         -------
@@ -209,7 +218,8 @@ class TwoStageClassifier(
         trained = self._remember()
         w = orthonormal_layer(p, len(classes), generator=generator, dtype=trained.dtype)
         problem = trained.problem(_map_inputs(samples, mean, scale, self.intercept), labels, w)
-        with progress(self.max_iter, "stage one", disable=not self.verbose) as seconds:
+        hidden = not self.verbose or self.solver == "gibbs"
+        with progress(self.max_iter, "stage one", disable=hidden) as seconds:
             result = train_two_stage(
                 problem,
                 solver=self.solver,
@@ -222,6 +232,7 @@ class TwoStageClassifier(
                 tol=self.tol,
                 generator=generator,
                 observers={"seconds": seconds, **(observers or {})},
+                on_newton_step=on_newton_step,
             )
         stage_one = result.stage_one
         n_iter = len(stage_one.history["step"])

@@ -21,6 +21,7 @@ from gibbs import (
     outputs,
     solve_gibbs,
 )
+from gibbs.dual import Progress
 from gibbs.energy import mean_square
 from gibbs.langevin import LangevinState, Observer, StepSize, observe
 from stages.linear import fit_linear
@@ -82,6 +83,7 @@ def train_two_stage(
     generator: torch.Generator,
     observers: Mapping[str, Observer] | None = None,
     every: int = 10,
+    on_newton_step: Progress | None = None,
 ) -> TwoStageResult:
     """Train the neurons with W_0 = problem.w fixed, then fit W by exact ridge regression.
 
@@ -100,6 +102,8 @@ def train_two_stage(
         Ridge weight of stage two, > 0. None means 1/beta, or lambda_rho at beta = inf.
     observers : mapping of str to callable, optional
         Called along stage one, and before and after stage two.
+    on_newton_step : callable, optional
+        Told a dict of numbers after every step of the solver.
 
     Returns
     -------
@@ -127,7 +131,13 @@ def train_two_stage(
         raise ValueError(f"lambda_w must be > 0 and finite, got {lambda_w}")
     stage_one: LangevinResult | GibbsResult
     if solver == "gibbs":
-        stage_one = solve_gibbs(problem, n_particles=n_particles, tol=tol, generator=generator)
+        stage_one = solve_gibbs(
+            problem,
+            n_particles=n_particles,
+            tol=tol,
+            generator=generator,
+            progress=on_newton_step,
+        )
         particles = stage_one.measure.neurons(n_neurons, generator=generator)
     elif solver == "langevin":
         stage_one = train_mean_field(

@@ -18,14 +18,18 @@ from click.shell_completion import get_completion_class
 
 from eval.accuracy import mismatch_interval
 from eval.app import runs
+from eval.app.certificates import verdicts
+from eval.app.certify import certify
 from eval.app.compare import compare
+from eval.app.config import RunConfig
 from eval.app.folders import InputError, explained, free_folder, staged_folder
 from eval.app.model_store import load_model
 from eval.app.predict import feature_matrix, predictions
 from eval.app.recorder import Stopper
 from eval.app.report import refresh
 from eval.app.run_folder import read_manifest, read_run, write_run
-from eval.app.runs import RunConfig
+from eval.app.scores import table
+from eval.app.splits import load
 from eval.app.study import study
 from eval.data import Dataset, describe, read_table
 
@@ -40,11 +44,13 @@ def main() -> None:
     \b
     gibbsnet run --data digits          train, compare, write a folder with a report
     gibbsnet predict runs/digits FILE   predict with what was trained
+    gibbsnet certify runs/digits        bound its distance to the Gibbs minimizer
     gibbsnet compare --data wine,iris   cross-validate beside eight other methods
     gibbsnet study generalization       test error and NC1 against the sample size
     """  # noqa: D301
 
 
+main.add_command(certify)
 main.add_command(compare)
 main.add_command(study)
 
@@ -82,6 +88,12 @@ main.add_command(study)
 @click.option("--n-classes", type=click.IntRange(2), default=4, show_default=True)
 @click.option("--margin", type=float, default=0.05, show_default=True, help="tau/M.")
 @click.option("--n-test", type=click.IntRange(1), default=20_000, show_default=True)
+@click.option(
+    "--solver",
+    type=click.Choice(["langevin", "gibbs"]),
+    help="Stage one: noisy dynamics, or the Gibbs minimizer itself with a certificate "
+    "[default: langevin]",
+)
 @click.option("--neurons", "n_neurons", type=int, help="N.")
 @click.option("--hidden-features", "n_hidden_features", type=int, help="p.")
 @click.option("--beta", type=float, help="Inverse temperature; inf for no noise.")
@@ -90,9 +102,11 @@ main.add_command(study)
 @click.option("--lambda-w", type=float, help="L2 weight of the linear layer [default: 1/beta].")
 @click.option("--activation", help="sigmoid, tanh, erf, softplus or relu.")
 @click.option("--truncation", type=float, help="Radius of the truncation of a.")
-@click.option("--steps", "max_iter", type=int, help="Steps of stage one.")
+@click.option("--steps", "max_iter", type=int, help="Steps of stage one, solver langevin.")
 @click.option("--step-size", type=float, help="[default: from the curvature]")
 @click.option("--batch-size", type=int, help="[default: all samples]")
+@click.option("--n-particles", type=int, help="Size of each draw, solver gibbs.")
+@click.option("--tol", type=float, help="Relative gap to certify to, solver gibbs.")
 @click.option("--intercept", type=float, help="Constant coordinate of the inputs; 0 for none.")
 @click.option("--center/--no-center", default=None, help="Subtract the training mean.")
 @click.option("--quiet", is_flag=True, help="Nothing on standard error but errors.")
@@ -102,12 +116,14 @@ def run(out: Path | None, force: bool, quiet: bool, as_json: bool, **options: An
 
     Options of the network that are left out take the defaults of TwoStageClassifier. Ctrl-C
     ends the training early and keeps what there is, marked as partial; twice, it leaves nothing.
+    A solver that was stopped on its way has nothing to keep.
 
     \b
     gibbsnet run                                     # separable data
     gibbsnet run --data digits --repeats 10          # ten splits, with intervals
     gibbsnet run --data my.csv --target species --out runs/mine
     gibbsnet run --data rings.py:TwoRings            # your own distribution
+    gibbsnet run --solver gibbs --beta 100 --gamma 1 # the minimizer, certified
     """  # noqa: D301
     config = _config(options)
     start = time.perf_counter()
@@ -117,7 +133,7 @@ def run(out: Path | None, force: bool, quiet: bool, as_json: bool, **options: An
             raise ValueError(f"--test-size must be between 0 and 1, got {config.test_size}")
         folder = out or free_folder(Path(config.data.partition(":")[0]).stem)
         with staged_folder(folder, force=force) as scratch, _stop_on_interrupt(say) as stopper:
-            source = runs.load(config)
+            source = load(config)
             if isinstance(source, Dataset):
                 say(describe(source))
             progress = not quiet and sys.stderr.isatty()
@@ -236,7 +252,7 @@ def report(run_folder: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(stored.metrics, indent=2))
         return
-    click.echo(runs.table(stored.scores, stored.metrics["overlap"]).to_string(index=False))
+    click.echo(table(stored.scores, stored.metrics["overlap"]).to_string(index=False))
     click.echo(f"report: {run_folder / 'report.html'}")
 
 
@@ -266,10 +282,12 @@ def _report(outcome: runs.Outcome, seconds: float) -> str:
     lines = [
         f"{outcome.split.name} ({what}; mismatch error, balanced by class)",
         "",
-        runs.table(outcome.scores, outcome.split.overlap).to_string(index=False),
+        table(outcome.scores, outcome.split.overlap).to_string(index=False),
         "",
         f"loss {losses}; {seconds:.1f} s in all",
     ]
+    if outcome.certificates:
+        lines.append(f"stage one {verdicts(outcome.certificates)}")
     for check in outcome.assumptions:
         verdict = "met" if check.met else f"not met: {check.reason}"
         lines.append(f"{check.name} of the paper ({check.statement}): {verdict}")

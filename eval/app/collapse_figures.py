@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.app.figures import COLOURS
+from eval.app.figure_kind import COLOURS
 from eval.collapse import COLLAPSE_DEFINITIONS
 
 __all__ = ["draw_collapse"]

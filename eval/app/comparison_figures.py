@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.accuracy import Interval
-from eval.app.figures import COLOURS
+from eval.app.figure_kind import COLOURS
 from eval.comparison import OURS, RANDOM_FEATURES, Comparison
 
 __all__ = ["draw_comparison", "draw_study"]

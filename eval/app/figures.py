@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +11,30 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from eval.app.figure_kind import COLOURS, FigureKind
 from eval.app.geometry import class_mean_axes
+from eval.app.measure_figures import MEASURE_FIGURES
 from eval.app.run_folder import StoredRun
-from eval.app.runs import OURS, summarize_error
+from eval.app.scores import summarize_error
+from eval.comparison import OURS
 
-__all__ = ["COLOURS", "FIGURES", "FigureKind", "draw_figures"]
+__all__ = ["FIGURES", "draw_figures", "figures_of"]
 
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9") + (
-    "#d55e00",
-    "#f0e442",
-    "#000000",
-    "#7f7f7f",
-    "#8c564b",
-)
 MARKERS = "os^vDPX*<>"
 
 
-@dataclass(frozen=True)
-class FigureKind:
-    """One figure: file name, title, how to draw it, and what a blind reader is told."""
-
-    name: str
-    title: str
-    draw: Callable[[StoredRun], Figure]
-    alt: Callable[[StoredRun], str]
+def figures_of(run: StoredRun) -> list[FigureKind]:
+    """The figures that can be drawn of what this run holds."""
+    return [kind for kind in FIGURES if kind.possible(run)]
 
 
 def draw_figures(run: StoredRun, folder: Path) -> None:
-    """Draw every figure as PNG and SVG into the folder."""
+    """Draw every figure that can be drawn as PNG and SVG into the folder; drop the others."""
     for kind in FIGURES:
+        if not kind.possible(run):
+            for suffix in ("png", "svg"):
+                (folder / f"{kind.name}.{suffix}").unlink(missing_ok=True)
+            continue
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": kind.name}):
             figure = kind.draw(run)
             figure.savefig(folder / f"{kind.name}.png", dpi=110, metadata={"Software": None})
@@ -80,16 +73,23 @@ def _curves_alt(run: StoredRun) -> str:
 
 
 def _features(run: StoredRun) -> Figure:
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
+    ends = _ends(run)
+    figure = Figure(figsize=(5 * len(ends) + 0.6 * (len(ends) == 1), 4.4), layout="constrained")
     members = run.arrays["members"]
-    for axes, key, title in zip(
-        figure.subplots(1, 2), ("before", "after"), ("before stage one", "after it"), strict=True
+    for axes, (key, title) in zip(
+        figure.subplots(1, len(ends), squeeze=False)[0], ends.items(), strict=True
     ):
         _scatter(axes, run.arrays[key].astype(np.float64), members, run.metrics["classes"])
         axes.set(title=f"features {title}", xlabel="class-mean plane, axis 1", ylabel="axis 2")
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize="small")
     return figure
+
+
+def _ends(run: StoredRun) -> dict[str, str]:
+    """Keys of the stored features, with words: before stage one, if that is there, and after."""
+    both = {"before": "before stage one", "after": "after stage one"}
+    return {key: words for key, words in both.items() if key in run.arrays}
 
 
 def _scatter(
@@ -109,6 +109,11 @@ def _scatter(
 
 
 def _features_alt(run: StoredRun) -> str:
+    if "before" not in run.arrays or "nc1" not in run.history:
+        return (
+            "Scatter plot of the training features after stage one on the plane of the class "
+            "means, one colour and marker a class, large for the class means."
+        )
     one = run.history[run.history["stage"] == "one"]["nc1"]
     return (
         f"Two scatter plots of the training features on the plane of the class means, one colour "
@@ -120,8 +125,9 @@ def _features_alt(run: StoredRun) -> str:
 def _spectrum(run: StoredRun) -> Figure:
     figure = Figure(figsize=(5, 3.4), layout="constrained")
     axes = figure.subplots()
-    for key, colour, marker in (("before", COLOURS[8], "o"), ("after", COLOURS[0], "s")):
-        values = _singular_values(run, key)
+    looks = {"before": (COLOURS[8], "o"), "after": (COLOURS[0], "s")}
+    for key in _ends(run):
+        (colour, marker), values = looks[key], _singular_values(run, key)
         axes.semilogy(np.arange(1, len(values) + 1), values, marker, color=colour, label=key, ms=4)
     axes.axvline(len(run.metrics["classes"]) - 0.5, color="black", lw=0.8, ls=":")
     axes.set(xlabel="number", ylabel="singular value", title="singular values of centred features")
@@ -141,8 +147,8 @@ def _spectrum_alt(run: StoredRun) -> str:
     values = _singular_values(run, "after")
     drop = f", and the next one is {values[k]:.3g}" if k < len(values) else ""
     return (
-        "Singular values of the centred training features before and after stage one, in "
-        f"falling order; after it number {k} (classes less one) is {values[k - 1]:.3g}{drop}."
+        f"Singular values of the centred training features {' and '.join(_ends(run))} stage one, "
+        f"in falling order; after it number {k} (classes less one) is {values[k - 1]:.3g}{drop}."
     )
 
 
@@ -198,9 +204,17 @@ def _comparison_alt(run: StoredRun) -> str:
     return "Test errors with intervals: " + ", ".join(parts) + "."
 
 
+def _has_curves(run: StoredRun) -> bool:
+    """Whether stage one has been watched: loss, NC1 and gradient norm by step."""
+    one = run.history[run.history["stage"] == "one"]
+    columns = ["loss", "nc1", "gradient_norm"]
+    return set(columns) <= set(one.columns) and bool(one[columns].notna().any().all())
+
+
 FIGURES = (
-    FigureKind("curves", "Training", _curves, _curves_alt),
-    FigureKind("features", "Features before and after", _features, _features_alt),
+    FigureKind("curves", "Training", _curves, _curves_alt, _has_curves),
+    *MEASURE_FIGURES,
+    FigureKind("features", "Features of the training samples", _features, _features_alt),
     FigureKind("spectrum", "Singular values of the features", _spectrum, _spectrum_alt),
     FigureKind("confusion", "Confusion matrix", _confusion, _confusion_alt),
     FigureKind("comparison", "Against other methods", _comparison, _comparison_alt),

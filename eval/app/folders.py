@@ -28,6 +28,10 @@ def explained() -> Iterator[None]:
         yield
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         raise InputError(str(error)) from error
+    except ArithmeticError as error:
+        if type(error) is not ArithmeticError:  # a division by zero is no bad input
+            raise
+        raise InputError(str(error)) from error
 
 
 def free_folder(name: str) -> Path:

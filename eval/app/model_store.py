@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from eval.app.certificates import certificate_fields, stored_certificate
 from gibbs import Particles
 from stages import TwoStageClassifier
 
@@ -71,6 +72,7 @@ def save_model(model: SavedModel, path: Path) -> None:
         "classes": fitted.classes_.tolist(),
         "norm": fitted.scale_,
         "n_iter": fitted.n_iter_,
+        "certificate": fitted.certificate_ and certificate_fields(fitted.certificate_),
         "feature_names": list(model.feature_names),
     }
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -112,6 +114,7 @@ def _rebuild(arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> SavedMod
     fitted.mean_ = arrays["mean"]
     fitted.scale_ = float(about["norm"])
     fitted.n_iter_ = int(about["n_iter"])
-    fitted.certificate_ = None
+    certificate = about.get("certificate")
+    fitted.certificate_ = stored_certificate(certificate) if certificate else None
     fitted._trained = fitted._remember()
     return SavedModel(fitted, arrays["shift"], arrays["scale"], tuple(about["feature_names"]))

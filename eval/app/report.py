@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from eval.app.figures import COLOURS, FIGURES, draw_figures
+from eval.app.certificates import bracket, stored_certificate, verdict
+from eval.app.figure_kind import COLOURS
+from eval.app.figures import draw_figures, figures_of
+from eval.app.findings import findings
 from eval.app.run_folder import StoredRun, read_run, seal
-from eval.app.runs import table
+from eval.app.scores import table
 from eval.collapse import COLLAPSE_DEFINITIONS
 
 __all__ = ["command_line", "refresh"]
@@ -62,17 +65,39 @@ def _render(run: StoredRun) -> str:
     return environment.get_template("report.html.j2").render(
         run=run,
         figures=[
-            {"name": kind.name, "title": kind.title, "alt": kind.alt(run), "uri": _data_uri(path)}
-            for kind in FIGURES
-            if (path := run.folder / "figures" / f"{kind.name}.svg")
+            {
+                "name": kind.name,
+                "title": kind.title,
+                "alt": kind.alt(run),
+                "uri": _data_uri(run.folder / "figures" / f"{kind.name}.svg"),
+            }
+            for kind in figures_of(run)
         ],
         columns=list(rows.columns),
         rows=rows.to_numpy().tolist(),
-        animation=_animation(run),
+        animation=_animation(run) if len(run.arrays["steps"]) > 1 else None,
+        certificate=_sentences(run.metrics.get("certificate")),
+        number=_number,
+        judged=findings(run.verdict) if run.verdict else [],
         command=command_line(run.config),
         parameters=run.metrics["parameters"],
         collapse=_collapse_rows(run),
     )
+
+
+def _number(value: Any) -> str:
+    if value is None or value in ("", []):
+        return "-"
+    if isinstance(value, list):
+        return f"[{', '.join(_number(entry) for entry in value)}]"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _sentences(fields: dict[str, Any] | None) -> list[str]:
+    if fields is None:
+        return []
+    certificate = stored_certificate(fields)
+    return [verdict(certificate), bracket(certificate)]
 
 
 def _collapse_rows(run: StoredRun) -> list[tuple[str, str, str, str]]:

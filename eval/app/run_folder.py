@@ -16,15 +16,19 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from eval.app.certificates import certificate_fields
+from eval.app.formats import dump
 from eval.app.geometry import class_mean_axes
 from eval.app.model_store import FORMAT, save_model
-from eval.app.runs import Outcome, Score, history
+from eval.app.runs import Outcome, history
+from eval.app.scores import Score
 from eval.collapse import collapse_of
 from stages import TwoStageClassifier
 
-__all__ = ["StoredRun", "read_run", "seal", "write_run"]
+__all__ = ["StoredRun", "read_run", "seal", "write_run", "write_verdict"]
 
 MANIFEST = "manifest.json"
+VERDICT, VERDICT_ARRAYS = "certificate.json", "certificate.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +42,13 @@ class StoredRun:
         Both stages.
     arrays : dict of str to ndarray
         "steps" (F,), "points" (F, m, 2), "labels" (m,), "before" and "after" (n, p) and
-        "members" (n,), "confusion" (q, q).
+        "members" (n,), "confusion" (q, q). "before" is missing where stage one took no steps
+        that could be watched, as those of the solver "gibbs".
     complete : bool
+    verdict : dict or None
+        certificate.json, where `gibbsnet certify` has written it.
+    verdict_arrays : dict of str to ndarray
+        certificate.npz, see :meth:`eval.app.marginals.Marginals.arrays`.
     """
 
     folder: Path
@@ -48,6 +57,8 @@ class StoredRun:
     history: pd.DataFrame
     arrays: dict[str, NDArray[Any]]
     complete: bool
+    verdict: dict[str, Any] | None
+    verdict_arrays: dict[str, NDArray[Any]]
 
     @property
     def scores(self) -> dict[str, list[Score]]:
@@ -70,6 +81,13 @@ def write_run(outcome: Outcome, folder: Path) -> None:
     np.savez_compressed(folder / "features.npz", allow_pickle=False, **_arrays(outcome))
     save_model(outcome.saved_model, folder / "model.safetensors")
     seal(folder, complete=outcome.complete)
+
+
+def write_verdict(folder: Path, content: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Write what :func:`eval.app.certification.certify_run` found out; the report comes after."""
+    dump(folder / VERDICT, content)
+    np.savez_compressed(folder / VERDICT_ARRAYS, allow_pickle=False, **arrays)
+    seal(folder, complete=True)
 
 
 def seal(folder: Path, *, complete: bool) -> None:
@@ -97,16 +115,27 @@ def read_run(folder: Path) -> StoredRun:
         If it is not a run, was altered or cut short, or was made by a newer version.
     """
     manifest = read_manifest(folder)
-    with np.load(folder / "features.npz", allow_pickle=False) as stored:
-        arrays = dict(stored)
+    judged = VERDICT in manifest["files"]
     return StoredRun(
         folder,
-        json.loads((folder / "config.json").read_text(encoding="utf-8")),
-        json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
+        _read_json(folder / "config.json"),
+        _read_json(folder / "metrics.json"),
         pd.read_csv(folder / "history.csv"),
-        arrays,
+        _read_arrays(folder / "features.npz"),
         manifest["status"] == "complete",
+        _read_json(folder / VERDICT) if judged else None,
+        _read_arrays(folder / VERDICT_ARRAYS) if judged else {},
     )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(stored)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -133,6 +162,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def _metrics(outcome: Outcome) -> dict[str, Any]:
+    certificates = [certificate_fields(certificate) for certificate in outcome.certificates]
     return {
         "data": outcome.split.name,
         "overlap": outcome.split.overlap,
@@ -148,6 +178,8 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
             for name, scores in outcome.scores.items()
         },
         "losses": outcome.losses,
+        "certificate": certificates[0] if certificates else None,
+        "certificates": certificates,
         "collapse": {
             "train": _collapse(outcome.model, outcome.split.x, outcome.split.y),
             "test": _collapse(outcome.model, outcome.split.x_test, outcome.split.y_test),
@@ -177,11 +209,12 @@ def _arrays(outcome: Outcome) -> dict[str, NDArray[Any]]:
         raise ValueError("a run without a single record has nothing to write")
     axes = class_mean_axes(recorder.last, members)
     points = np.stack([(frame - frame.mean(axis=0)) @ axes for frame in recorder.frames])
-    return {
+    watched = len(recorder.frames) > 1
+    before = {"before": recorder.first.astype(np.float32)} if watched else {}
+    return before | {
         "steps": np.array(recorder.steps),
         "points": points.astype(np.float32),
         "labels": members[recorder.rows],
-        "before": recorder.first.astype(np.float32),
         "after": recorder.last.astype(np.float32),
         "members": members,
         "confusion": outcome.confusion,

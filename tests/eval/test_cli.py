@@ -11,11 +11,14 @@ import pytest
 from click.testing import CliRunner
 from sklearn.datasets import load_wine
 
-from eval.app import runs
 from eval.app.cli import main
+from eval.app.config import RunConfig
 from eval.app.model_store import load_model
 from eval.app.run_folder import read_run
-from eval.app.runs import OURS, RunConfig, draw_split, execute
+from eval.app.runs import execute, history
+from eval.app.scores import Score, paired_difference, summarize_error
+from eval.app.splits import draw_split
+from eval.comparison import OURS
 
 FAST = ["--neurons", "50", "--steps", "20", "--quiet"]
 TINY = ["--n-samples", "40", "--n-features", "5", "--n-classes", "2", "--n-test", "100", *FAST]
@@ -72,7 +75,7 @@ def test_config_repeats_the_run_to_the_bit(tmp_path):
         pd.read_csv(tmp_path / name / "history.csv").drop(columns="seconds") for name in "ab"
     )
     pd.testing.assert_frame_equal(first, second)
-    ours = runs.history(again.model).drop(columns="seconds")
+    ours = history(again.model).drop(columns="seconds")
     np.testing.assert_array_equal(ours["loss"], first["loss"])
 
 
@@ -209,17 +212,17 @@ def test_help_and_version():
 
 
 def test_interval_of_repetitions_without_errors_has_a_width():
-    scores = [runs.Score(0.0, 0.0, (0.0, 4e-4), None, None, 1.0)] * 4
-    assert runs.summarize_error(scores, 0.0) == pytest.approx((0.0, 0.0, 2e-4))
-    assert runs.summarize_error(scores, 0.5) == pytest.approx((0.0, 0.0, 4e-4))
-    spread = [runs.Score(0.0, e, (e, e), None, None, 1.0) for e in (0.1, 0.2, 0.3)]
+    scores = [Score(0.0, 0.0, (0.0, 4e-4), None, None, 1.0)] * 4
+    assert summarize_error(scores, 0.0) == pytest.approx((0.0, 0.0, 2e-4))
+    assert summarize_error(scores, 0.5) == pytest.approx((0.0, 0.0, 4e-4))
+    spread = [Score(0.0, e, (e, e), None, None, 1.0) for e in (0.1, 0.2, 0.3)]
     half = 4.302653 * 0.1
-    assert runs.summarize_error(spread, 0.0).high == pytest.approx(0.2 + half / 3**0.5)
-    assert runs.summarize_error(spread, 0.5).high == pytest.approx(0.2 + half * (5 / 6) ** 0.5)
-    assert runs.summarize_error([runs.Score(None, None, None, 0.5, 0.5, None)], 0.0) is None
+    assert summarize_error(spread, 0.0).high == pytest.approx(0.2 + half / 3**0.5)
+    assert summarize_error(spread, 0.5).high == pytest.approx(0.2 + half * (5 / 6) ** 0.5)
+    assert summarize_error([Score(None, None, None, 0.5, 0.5, None)], 0.0) is None
     pairs = {OURS: spread, "other": spread[::-1]}
     half *= 2 * (5 / 6) ** 0.5
-    assert runs.paired_difference(pairs, "other", 0.5) == pytest.approx((0.0, -half, half))
+    assert paired_difference(pairs, "other", 0.5) == pytest.approx((0.0, -half, half))
 
 
 def test_force_spares_foreign_folders_links_and_the_working_directory(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from eval.app.cli import main
-from eval.app.figures import FIGURES
+from eval.app.figures import figures_of
 from eval.app.geometry import class_mean_axes
 from eval.app.report import _animation, command_line
 from eval.app.run_folder import read_run
@@ -52,7 +52,7 @@ def test_report_is_one_file_that_points_nowhere(run):
     assert "https:" not in text
     assert "@import" not in text
     images = page.of("img")
-    assert len(images) == len(FIGURES)
+    assert len(images) == len(figures_of(read_run(run)))
     assert all(len(image["alt"]) > 40 for image in images)
     assert page.of("html")[0]["lang"] == "en"
     assert "width=device-width" in page.of("meta")[1]["content"]
@@ -92,7 +92,7 @@ def test_command_of_the_report_repeats_the_run(run, tmp_path):
 
 
 def test_figures_are_pictures_and_the_folder_is_small(run):
-    for kind in FIGURES:
+    for kind in figures_of(read_run(run)):
         with Image.open(run / "figures" / f"{kind.name}.png") as image:
             assert min(image.size) > 200
         assert (run / "figures" / f"{kind.name}.svg").read_text().count("<path") > 3
@@ -134,7 +134,7 @@ def test_report_in_a_browser(run, tmp_path):
     assert 'data-ready="yes"' in page.dom
     assert "step 200, NC1" in page.dom
     assert page.dom.count("<tr>") > 8
-    assert len(re.findall(r"<img [^>]*alt=", page.dom)) == len(FIGURES)
+    assert len(re.findall(r"<img [^>]*alt=", page.dom)) == len(figures_of(read_run(run)))
     for name, width, height in (("desktop", 1100, 4400), ("phone", 500, 5200)):
         picture = ARTEFACTS / f"report-{name}.png"
         screenshot(url, picture, tmp_path, width, height)

@@ -10,10 +10,10 @@ from safetensors.numpy import load_file, save_file
 from eval import nc1
 from eval.app import runs
 from eval.app.cli import main
+from eval.app.config import RunConfig
 from eval.app.folders import staged_folder
 from eval.app.model_store import FORMAT, SavedModel, load_model, save_model
 from eval.app.run_folder import read_run, seal, write_run
-from eval.app.runs import RunConfig
 from stages import TwoStageClassifier
 
 

@@ -1,0 +1,92 @@
+"""Certificates in words and in JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from gibbs import Certificate
+
+__all__ = [
+    "bracket",
+    "certificate_fields",
+    "finite",
+    "stored_certificate",
+    "verdict",
+    "verdicts",
+]
+
+
+ROUND_OFF = 1e-9
+"""Percentages below this are round-off, and are not told."""
+
+
+def verdict(certificate: Certificate) -> str:
+    """Say in one line whether it is certified: with what relative gap, or why not.
+
+    Examples
+    --------
+    >>> certificate = Certificate(0.5, 0.5002, 2e-4, 5e-5, 1e-3, "monte_carlo", 900, 6, True, "")
+    >>> verdict(certificate)
+    'certified: relative gap 0.04 % +- 0.01 %'
+    """
+    if not certificate.certified:
+        return f"not certified: {certificate.reason}"
+    percent = 100 * certificate.relative_gap
+    if not certificate.n_replays:
+        size = f"{percent:.2g}" if percent > ROUND_OFF else f"below {ROUND_OFF:g}"
+        return f"certified: relative gap {size} %, by quadrature"
+    error = 100 * certificate.gap_stderr / certificate.dual
+    return f"certified: relative gap {percent:.2g} % +- {error:.1g} %"
+
+
+def verdicts(certificates: Sequence[Certificate]) -> str:
+    """The verdict of the first repetition and, of several, how many are certified."""
+    first = verdict(certificates[0])
+    if len(certificates) == 1:
+        return first
+    good = sum(certificate.certified for certificate in certificates)
+    return f"{first} ({good} of {len(certificates)} repetitions certified; this is the first)"
+
+
+def bracket(certificate: Certificate) -> str:
+    """Say between which bounds the least free energy lies."""
+    low, high = certificate.dual, certificate.primal
+    how = "quadrature"
+    if certificate.n_replays:
+        low = certificate.dual_interval[0]
+        high += 2 * math.hypot(certificate.gap_stderr, certificate.dual_stderr)
+        how = f"{certificate.n_replays} replays, two standard errors included"
+    return f"least free energy between {low:.6g} and {high:.6g} ({how})"
+
+
+def certificate_fields(certificate: Certificate) -> dict[str, Any]:
+    """All fields for JSON, `relative_gap` and `dual_interval` too; null where not finite."""
+    fields = dataclasses.asdict(certificate) | {
+        "relative_gap": certificate.relative_gap,
+        "dual_interval": list(certificate.dual_interval),
+    }
+    return {name: finite(value) for name, value in fields.items()}
+
+
+def stored_certificate(fields: dict[str, Any]) -> Certificate:
+    """The certificate of :func:`certificate_fields`; null becomes NaN, a list a tuple."""
+    known = {field.name for field in dataclasses.fields(Certificate)}
+    return Certificate(**{n: _restored(value) for n, value in fields.items() if n in known})
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, list):
+        return tuple(_restored(entry) for entry in value)
+    return math.nan if value is None else value
+
+
+def finite(value: Any) -> Any:
+    """Replace NaN and infinities, which JSON has not, by None; inside of lists and dicts too."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: finite(entry) for name, entry in value.items()}
+    return [finite(entry) for entry in value] if isinstance(value, list | tuple) else value

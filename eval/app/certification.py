@@ -1,0 +1,231 @@
+"""The verdict on the network of a finished run: how far its neurons are from the minimizer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from eval.app.certificates import certificate_fields, finite
+from eval.app.config import RunConfig
+from eval.app.formats import versions
+from eval.app.marginals import Marginals, compare_marginals, tilts_of
+from eval.app.model_store import load_model
+from eval.app.run_folder import StoredRun
+from eval.app.splits import Split, draw_split
+from eval.function_space import FeatureError, feature_error
+from eval.stein import SteinDiscrepancy, gibbs_stein_discrepancy
+from gibbs import (
+    Certificate,
+    GibbsMeasure,
+    GibbsResult,
+    Particles,
+    Problem,
+    certify,
+    solve_gibbs,
+)
+from gibbs.conditional import Conditional
+from gibbs.dual import Tilted, refit
+from stages import TwoStageClassifier
+
+__all__ = ["CertifyOptions", "Verdict", "certify_run"]
+
+MOST_POINTS = 500
+"""Test points at which features are compared."""
+
+MOST_NEURONS = 2000
+"""Neurons that the Stein discrepancy takes: its time grows as their square."""
+
+
+@dataclass(frozen=True)
+class CertifyOptions:
+    """Size of the draws, relative gap to certify to, seed, and whether to solve too."""
+
+    n_particles: int
+    tol: float
+    seed: int = 0
+    solve: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Verdict:
+    """What was found out about the neurons of a run, for stage one with W fixed at W_0.
+
+    Attributes
+    ----------
+    solver : str
+        How the run trained: "langevin" or "gibbs".
+    options : CertifyOptions
+    n_neurons : int
+    certificate : Certificate
+        Of the dual point that the neurons' u give.
+    solved : GibbsResult or None
+        The minimizer, where it was asked for; the next three need it.
+    feature_errors : dict of str to FeatureError
+        On the training samples ("train") and on test samples ("test").
+    stein : SteinDiscrepancy or None
+    marginals : Marginals
+    """
+
+    solver: str
+    options: CertifyOptions
+    n_neurons: int
+    certificate: Certificate
+    solved: GibbsResult | None
+    feature_errors: dict[str, FeatureError]
+    stein: SteinDiscrepancy | None
+    marginals: Marginals
+
+    def content(self) -> dict[str, Any]:
+        """Everything but the arrays, for JSON."""
+        solved = self.solved and {
+            "status": self.solved.status,
+            "certificate": certificate_fields(self.solved.certificate),
+            "history": {name: values.tolist() for name, values in self.solved.history.items()},
+        }
+        errors = {name: dataclasses.asdict(error) for name, error in self.feature_errors.items()}
+        phases = self.marginals.phases
+        content: dict[str, Any] = finite(
+            {
+                "solver": self.solver,
+                "n_neurons": self.n_neurons,
+                "options": dataclasses.asdict(self.options),
+                "certificate": certificate_fields(self.certificate),
+                "solved": solved,
+                "feature_error": errors or None,
+                "stein": self.stein and dataclasses.asdict(self.stein),
+                "phases": phases and dataclasses.asdict(phases),
+                "versions": versions(),
+            }
+        )
+        return content
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What the figures are drawn from."""
+        return self.marginals.arrays()
+
+
+def certify_run(
+    run: StoredRun,
+    say: Callable[[str], None],
+    *,
+    n_particles: int | None = None,
+    tol: float | None = None,
+    seed: int = 0,
+    solve: bool = False,
+) -> Verdict:
+    """Judge the stored network of a run on the data that it was trained on.
+
+    `n_particles` and `tol` are those of its classifier where they are None; `say` is told what
+    is done.
+
+    Raises
+    ------
+    ValueError
+        If the run is partial, its data are no longer the same, or its stage one has no Gibbs
+        minimizer that :func:`gibbs.certify` knows.
+    ArithmeticError
+        If the problem is too cold for draws of this size.
+    """
+    if not run.complete:
+        raise ValueError(f"{run.folder} is a partial run: only a finished one is certified")
+    model = load_model(run.folder / "model.safetensors").classifier
+    options = CertifyOptions(n_particles or model.n_particles, tol or model.tol, seed, solve)
+    split = _same_data(run, model)
+    problem = model.problem(split.x, split.y)
+    cloud, generator = model.particles_, torch.Generator().manual_seed(options.seed)
+    say(f"certifying {len(cloud)} neurons with draws of {options.n_particles}")
+    certificate = certify(
+        problem,
+        cloud,
+        generator=generator,
+        n_particles=options.n_particles,
+        tol=options.tol,
+    )
+    if not options.solve:
+        tilts = tilts_of(problem, _own_dual(problem, cloud), cloud.u)
+        return Verdict(
+            model.solver, options, len(cloud), certificate, None, {}, None, Marginals(tilts)
+        )
+    say("solving for the minimizer")
+    return _held_against_minimizer(
+        model, options, certificate, problem, split, _counting(say), generator
+    )
+
+
+def _held_against_minimizer(
+    model: TwoStageClassifier,
+    options: CertifyOptions,
+    certificate: Certificate,
+    problem: Problem,
+    split: Split,
+    progress: Callable[[dict[str, float]], None],
+    generator: torch.Generator,
+) -> Verdict:
+    solved = solve_gibbs(
+        problem,
+        n_particles=options.n_particles,
+        tol=options.tol,
+        generator=generator,
+        progress=progress,
+    )
+    cloud, measure = model.particles_, solved.measure
+    points = {"train": problem.x, "test": model.problem(split.x_test, split.y_test).x}
+    errors = {
+        name: feature_error(cloud, measure, x[:MOST_POINTS], random_state=options.seed)
+        for name, x in points.items()
+    }
+    whole = _with_noise(cloud, measure, generator) if model.solver == "gibbs" else cloud
+    few = Particles(whole.a[:MOST_NEURONS], whole.u[:MOST_NEURONS])
+    stein = gibbs_stein_discrepancy(few, measure, random_state=options.seed)
+    marginals = compare_marginals(whole, measure, generator=generator)
+    return Verdict(model.solver, options, len(cloud), certificate, solved, errors, stein, marginals)
+
+
+def _same_data(run: StoredRun, model: TwoStageClassifier) -> Split:
+    """The samples of the first repetition, held against what the run stored of them."""
+    config = {name: value for name, value in run.config.items() if name != "versions"}
+    split = draw_split(RunConfig(**config), 0)
+    stored = run.arrays["after"]
+    same = len(split.y) == len(stored) and split.x.shape[1] == model.n_features_in_
+    if same:
+        found = model.transform(split.x)
+        same = bool(np.abs(found - stored).max() <= 1e-3 * np.abs(stored).max())
+        same &= bool((model.classes_[run.arrays["members"]] == split.y).all())
+    if not same:
+        raise ValueError(
+            f"{run.folder}: {run.config['data']} no longer gives the samples that the run was "
+            "trained on"
+        )
+    return split
+
+
+def _own_dual(problem: Problem, cloud: Particles) -> torch.Tensor:
+    """The dual point that the neurons' u give, as :func:`gibbs.certify` takes it."""
+    exact = dataclasses.replace(
+        problem, x=problem.x.double(), y=problem.y.double(), w=problem.w.double()
+    )
+    return refit(Tilted.uniform(exact, exact.sigma(cloud.u @ exact.x.T)))
+
+
+def _with_noise(cloud: Particles, measure: GibbsMeasure, generator: torch.Generator) -> Particles:
+    """The solver's neurons with a drawn anew given u: they lack its noise, and are no sample."""
+    problem = measure.problem
+    values = problem.sigma(cloud.u @ problem.x.double().T)
+    pulls = values @ measure.dual @ problem.w.double().T
+    return Particles(Conditional.of(problem).sample(pulls, generator=generator), cloud.u)
+
+
+def _counting(say: Callable[[str], None]) -> Callable[[dict[str, float]], None]:
+    rows: list[dict[str, float]] = []
+
+    def tell(row: dict[str, float]) -> None:
+        rows.append(row)
+        say(f"Newton step {len(rows)}: dual {row['dual']:.4g}, gap {row['gap']:.2g}")
+
+    return tell

@@ -1,0 +1,49 @@
+"""The verdict of `gibbsnet certify` in sentences, from its certificate.json."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eval.app.certificates import bracket, stored_certificate, verdict
+
+__all__ = ["findings"]
+
+
+def findings(content: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and sentence of every finding."""
+    lines = _bounds("neurons", content["certificate"])
+    if content["solved"] is None:
+        return [*lines, ("minimizer", "not solved for: --solve compares the neurons with it")]
+    lines += _bounds("minimizer", content["solved"]["certificate"])
+    for part, name in (("train", "training"), ("test", "test")):
+        lines.append((f"features, {name} samples", _features(content["feature_error"][part])))
+    lines.append(("Stein discrepancy", _stein(content["stein"])))
+    if content["phases"] is not None:
+        lines.append(("humps of e(u)", _phases(content["phases"])))
+    return lines
+
+
+def _bounds(name: str, fields: dict[str, Any]) -> list[tuple[str, str]]:
+    certificate = stored_certificate(fields)
+    return [(name, verdict(certificate)), (f"{name}, bounds", bracket(certificate))]
+
+
+def _features(error: dict[str, Any]) -> str:
+    return (
+        f"relative error {100 * error['value']:.2g} %; {error['n_neurons']} exact neurons have "
+        f"{100 * error['same_law']:.2g} % +- {100 * error['same_law_sd']:.1g} %"
+    )
+
+
+def _stein(stein: dict[str, Any]) -> str:
+    return (
+        f"{stein['value']:.3g}, p = {stein['p_value']:.2g}; {stein['n_points']} exact neurons "
+        f"have {stein['same_law']:.3g} +- {stein['null_sd']:.2g}"
+    )
+
+
+def _phases(phases: dict[str, Any]) -> str:
+    return (
+        f"split at {phases['split']:.3g} nats: {100 * phases['share']:.1f} % of the minimizer "
+        f"above, {100 * phases['share_of_cloud']:.1f} % of the neurons"
+    )
