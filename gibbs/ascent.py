@@ -19,6 +19,8 @@ __all__ = ["Ascent", "Scouts", "line_search", "maximize"]
 
 MOST_STEPS = 60
 
+MOST_FAILURES = 4
+
 MOST_LEVELS = 8
 """A step is too long where a bridge takes more."""
 
@@ -74,16 +76,17 @@ class Scouts:
 class _Remembered:
     """Points that count equally: draws of a proposal q, or of mu_G after a bridge."""
 
+    problem: Problem
     u: Tensor
     dual: Tensor
     log_z: float
     proposal: Mixture | None
 
-    def log_density(self, small: Problem, u: Tensor, values: Tensor) -> Tensor:
+    def log_density(self, u: Tensor, values: Tensor) -> Tensor:
         """Of one point's law, relative to the prior."""
         if self.proposal is None:
-            return tilt(small, self.dual, values) - self.log_z
-        return self.proposal.log_density(u) - log_prior(small, u)
+            return tilt(self.problem, self.dual, values) - self.log_z
+        return self.proposal.log_density(u) - log_prior(self.problem, u)
 
 
 class Ascent:
@@ -103,12 +106,22 @@ class Ascent:
         MALA moves after each level of a bridge.
     tol : float
         Relative gap that is aimed at.
+    memory_budget : int
+        Bytes of the activations at the points of the model.
     """
 
     def __init__(
-        self, small: Problem, *, n_moves: int, tol: float, generator: torch.Generator, log: StepLog
+        self,
+        small: Problem,
+        *,
+        n_moves: int,
+        tol: float,
+        memory_budget: int,
+        generator: torch.Generator,
+        log: StepLog,
     ) -> None:
         self.small, self.n_moves, self.tol = small, n_moves, tol
+        self.most_points = memory_budget // (4 * small.n_samples)
         self.generator, self.log = generator, log
         self.scouts = Scouts(small, generator)
         self.remembered: list[_Remembered] = []
@@ -120,13 +133,28 @@ class Ascent:
         prior = standard_mixture(self.small.n_inputs, scale, device=self.small.device)
         self._draw(torch.zeros_like(self.small.y), prior, n)
 
-    def climb(self, n: int) -> None:
+    def begin_near(self, dual: Tensor, points: Tensor, weights: Tensor, n: int) -> bool:
+        """Start at a G from weighted points near its mu_G; False if no bridge led there."""
+        self.scouts.settled = points[
+            torch.multinomial(weights, N_SCOUTS, replacement=True, generator=self.generator)
+        ].float()
+        scouts = self.scouts.explore(dual, 10 * self.n_moves)
+        shares = torch.cat([0.8 * weights, weights.new_full((len(scouts),), 0.2 / len(scouts))])
+        proposal = surround(
+            self.small, torch.cat([points, scouts]), shares, generator=self.generator
+        )
+        reached, _ = self._draw(dual, proposal, n)
+        self.visited += [scale * dual for scale in torch.linspace(0, 0.9, 10).tolist()]
+        return reached > -math.inf
+
+    def climb(self, n: int) -> bool:
         """Steps with draws of n points, until the model has no more to give, twice in a row.
 
         A step whose draw does not bear out half of the promised gain, or that no short bridge
-        leads to, narrows the region that the model is trusted in.
+        leads to, narrows the region that the model is trusted in. False if that happens too
+        often in a row.
         """
-        settled, radius = 0, math.inf
+        settled, failed, radius = 0, 0, math.inf
         for _ in range(MOST_STEPS):
             model, points = self.model()
             value = dual_value(model)
@@ -135,16 +163,20 @@ class Ascent:
             gain = dual_value(there) - value
             length = float((there.dual - model.dual).norm())
             self.log.record(value, gap_of(model), size, there.effective_size)
-            proposal = self._surround(points, there)
-            reached = self._draw(there.dual, proposal, n)
-            if reached - value < gain / 2 and gain > 0.25 * self.tol * abs(value):
+            reached, noise = self._draw(there.dual, self._surround(points, there), n)
+            enough = max(0.25 * self.tol * abs(value), noise)
+            if gain > enough and reached < value + gain / 2 - noise:
                 radius = 0.4 * length
-            elif length > radius / 2:
-                radius *= 2
-            small_gain = gain < 0.25 * self.tol * abs(value)
-            settled = settled + 1 if small_gain and size > 0.5 else 0
+                failed += 1
+            else:
+                radius = max(radius, 2 * length)
+                failed = 0
+            settled = settled + 1 if gain < enough and size > 0.5 else 0
             if settled >= 2:
-                return
+                return True
+            if failed >= MOST_FAILURES:
+                return False
+        return False
 
     def remember(self, draw: Draw, dual: Tensor) -> None:
         """Take a draw into the model."""
@@ -152,8 +184,11 @@ class Ascent:
         u = draw.u
         if draw.proposal is None:
             u = u[resample(tilted.weights, len(u), self.generator)]
+        kept = max(1, self.most_points // N_REMEMBERED)
+        if len(u) > kept:
+            u = u[torch.randperm(len(u), device=u.device, generator=self.generator)[:kept]]
         self.visited.append(dual)
-        self.remembered.append(_Remembered(u, dual, tilted.log_z, draw.proposal))
+        self.remembered.append(_Remembered(self.small, u, dual, tilted.log_z, draw.proposal))
         self.remembered = self.remembered[-N_REMEMBERED:]
 
     def model(self) -> tuple[Tilted, Tensor]:
@@ -164,8 +199,7 @@ class Ascent:
         points = torch.cat([draw.u for draw in self.remembered])
         values = self.small.sigma.value_(points @ self.small.x.to(points.dtype).T)
         densities = [
-            draw.log_density(self.small, points, values) + math.log(len(draw.u))
-            for draw in self.remembered
+            draw.log_density(points, values) + math.log(len(draw.u)) for draw in self.remembered
         ]
         base = -torch.logsumexp(torch.stack(densities, 1), 1)
         start = Tilted(self.small, self.visited[0], values, base, 0.0, base)
@@ -189,8 +223,8 @@ class Ascent:
         shares = torch.cat([0.8 * shares, shares.new_full((len(scouts),), 0.2 / len(scouts))])
         return surround(self.small, torch.cat([points, scouts]), shares, generator=self.generator)
 
-    def _draw(self, dual: Tensor, proposal: Mixture, n: int) -> float:
-        """Draw mu_G into the model; the dual value that the draw gives, -inf if none came."""
+    def _draw(self, dual: Tensor, proposal: Mixture, n: int) -> tuple[float, float]:
+        """Draw mu_G into the model; its dual value and three standard errors, -inf if none came."""
         try:
             _, draw = build_bridge(
                 self.small,
@@ -202,9 +236,10 @@ class Ascent:
                 generator=self.generator,
             )
         except ArithmeticError:
-            return -math.inf
+            return -math.inf, 0.0
         self.remember(draw, dual)
-        return dual_value(draw.tilted(self.small, dual))
+        noise = 3 / (self.small.beta * math.sqrt(draw.least_size))
+        return dual_value(draw.tilted(self.small, dual)), noise
 
 
 def maximize(

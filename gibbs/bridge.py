@@ -43,6 +43,8 @@ class Draw:
         estimate of Z at any G.
     least_size : float
         Smallest effective sample size on the way.
+    variance : float
+        Of the estimate of log Z, from the spread of the weights of every level.
     proposal : Mixture, optional
         The law q of the points before weighting; None where they have been moved.
     """
@@ -50,6 +52,7 @@ class Draw:
     u: Tensor
     base: Tensor
     least_size: float
+    variance: float
     proposal: Mixture | None = None
 
     def tilted(self, small: Problem, dual: Tensor) -> Tilted:
@@ -105,7 +108,7 @@ class _Walk:
         self.u = q.sample(n, generator=generator).float()
         self.ratio = log_ratio(small, dual, q, self.u)
         self.level, self.log_z, self.moved = 0.0, 0.0, False
-        self.least_size = float(n)
+        self.least_size, self.variance = float(n), 0.0
 
     def size_at(self, level: float) -> float:
         """Effective sample size after a step to `level`."""
@@ -113,7 +116,9 @@ class _Walk:
 
     def go_to(self, level: float) -> None:
         """Note the weights of a step; :meth:`move` applies them."""
-        self.least_size = min(self.least_size, self.size_at(level))
+        size = self.size_at(level)
+        self.least_size = min(self.least_size, size)
+        self.variance += 1 / size - 1 / len(self.u)
         self.weights = (level - self.level) * self.ratio
         self.level, self.moved = level, False
 
@@ -122,7 +127,9 @@ class _Walk:
         self.log_z += float(torch.logsumexp(self.weights, 0)) - math.log(len(self.u))
         chosen = resample(torch.softmax(self.weights, 0), len(self.u), self.generator)
         target = _BridgeTarget(self.small, self.dual, self.proposal, self.level)
-        self.u, _, step = mala(target, self.u[chosen], step, n_moves, generator=self.generator)
+        self.u, _, step = mala(
+            target, self.u[chosen], step, n_moves, generator=self.generator, metric=self.proposal
+        )
         self.ratio = log_ratio(self.small, self.dual, self.proposal, self.u)
         self.moved = True
         return step
@@ -133,7 +140,8 @@ class _Walk:
         base = self.log_z - math.log(len(self.u)) - tilts
         if not self.moved:
             base = base + self.weights
-        return Draw(self.u, base, self.least_size, None if self.log_z else self.proposal)
+        proposal = None if self.log_z else self.proposal
+        return Draw(self.u, base, self.least_size, self.variance, proposal)
 
 
 @dataclass(frozen=True, eq=False)

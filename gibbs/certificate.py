@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Certificate", "student_quantile"]
+__all__ = ["Certificate", "refusal", "student_quantile"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Certificate:
         1/2 <R, A^-1 R> of :func:`gibbs.dual.tight_gap`, and its standard error over the
         replays (0 for quadrature). It bounds E(rho) - min E and KL(rho | rho*)/beta.
     dual_stderr : float
-        Standard error of `dual` over the replays.
+        Standard error of `dual`: over the replays, or within them where that is larger.
     method : {"quadrature", "monte_carlo"}
     effective_size : float
         Smallest effective sample size on the way; number of points for quadrature.
@@ -52,9 +52,31 @@ class Certificate:
 
     @property
     def dual_interval(self) -> tuple[float, float]:
-        """95 % interval of the dual value: Student's over the replays."""
-        half = student_quantile(self.n_replays - 1) * self.dual_stderr if self.n_replays else 0.0
-        return self.dual - half, self.dual + half
+        """95 % interval of the largest dual value, which is the least free energy.
+
+        It lies between `dual` and `primal`; Student's quantiles over the replays on either side.
+        """
+        if not self.n_replays:
+            return self.dual, self.primal
+        t = student_quantile(self.n_replays - 1)
+        above = math.hypot(self.dual_stderr, self.gap_stderr)
+        return self.dual - t * self.dual_stderr, self.dual + max(0.0, self.gap) + t * above
+
+
+def refusal(reason: str) -> Certificate:
+    """A certificate that certifies nothing: no bound is known on either side."""
+    return Certificate(
+        dual=-math.inf,
+        primal=math.inf,
+        gap=math.inf,
+        gap_stderr=math.nan,
+        dual_stderr=math.nan,
+        method="monte_carlo",
+        effective_size=0.0,
+        n_replays=0,
+        certified=False,
+        reason=reason,
+    )
 
 
 def student_quantile(dof: int) -> float:

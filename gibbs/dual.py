@@ -282,6 +282,11 @@ class StepLog:
         if self.progress is not None:
             self.progress(self.rows[-1])
 
+    def report(self, numbers: dict[str, float]) -> None:
+        """Tell `progress` of something that is not a Newton step."""
+        if self.progress is not None:
+            self.progress(numbers)
+
     def tensors(self) -> dict[str, Tensor]:
         """The history: one float64 tensor a name."""
         return {

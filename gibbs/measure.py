@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from gibbs.conditional import Conditional
 from gibbs.dual import TILE, tiles
+from gibbs.mixture import Mixture
 from gibbs.particles import Particles
 from gibbs.phases import Phases
 from gibbs.problem import Problem
@@ -287,17 +289,29 @@ class _Phased:
 
 
 def mala(
-    target: LogDensity, u: Tensor, step: float, n_moves: int, *, generator: torch.Generator
+    target: LogDensity,
+    u: Tensor,
+    step: float,
+    n_moves: int,
+    *,
+    generator: torch.Generator,
+    metric: Mixture | None = None,
 ) -> tuple[Tensor, Tensor, float]:
-    """Metropolis-adjusted Langevin moves of all points, the step tuned to 60 % acceptance.
+    r"""Metropolis-adjusted Langevin moves of all points, the step tuned to 60 % acceptance.
+
+    .. math:: u' \sim N(u + \tfrac h2 \Sigma_k \nabla \log\pi(u),\ h \Sigma_k)
+
+    with the covariance of the component k of `metric` that most likely made u; the way back
+    counts with the component of u'. Without a metric it is the prior variance times I.
 
     Parameters
     ----------
     target : LogDensity
     u : Tensor (M, r)
     step : float
-        In units of the prior variance.
+        h; in units of the prior variance without a metric.
     n_moves : int
+    metric : Mixture, optional
 
     Returns
     -------
@@ -305,24 +319,78 @@ def mala(
         The moved points, e(u) there, and the step as tuned. Tuning goes on while moving, by
         the acceptance of all points together, which of one point depends only by 1/M.
     """
-    variance = 1 / (target.problem.beta * target.problem.decay)
+    shape = _Metric(target.problem, metric, u)
     log_density, gradient, tilt = target(u)
+    scales = shape.at(u)
     for _ in range(n_moves):
-        h = step * variance
         noise = torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=generator)
-        proposal = u + h / 2 * gradient + math.sqrt(h) * noise
+        drift = shape.times_transposed(scales, gradient)
+        proposal = u + shape.times(scales, step / 2 * drift + math.sqrt(step) * noise)
         new_density, new_gradient, new_tilt = target(proposal)
-        back = u - proposal - h / 2 * new_gradient
+        new_scales = shape.at(proposal)
+        back = shape.solve(new_scales, u - proposal)
+        back = back - step / 2 * shape.times_transposed(new_scales, new_gradient)
         log_ratio = new_density - log_density + noise.square().sum(1) / 2
-        log_ratio -= back.square().sum(1) / (2 * h)
+        log_ratio -= back.square().sum(1) / (2 * step)
+        log_ratio += shape.log_volume(scales) - shape.log_volume(new_scales)
         draw = torch.rand(len(u), dtype=u.dtype, device=u.device, generator=generator)
         accepted = draw.log() < log_ratio
         u = torch.where(accepted[:, None], proposal, u)
         gradient = torch.where(accepted[:, None], new_gradient, gradient)
         log_density = torch.where(accepted, new_density, log_density)
         tilt = torch.where(accepted, new_tilt, tilt)
+        scales = torch.where(accepted, new_scales, scales)
         step *= math.exp(float(accepted.double().mean()) - 0.6)
     return u, tilt, step
+
+
+class _Metric:
+    """Lower factors L_k of the covariances of moves, and which of them holds at a point."""
+
+    def __init__(self, problem: Problem, metric: Mixture | None, like: Tensor) -> None:
+        self.mixture = metric
+        if metric is None:
+            scale = 1 / math.sqrt(problem.beta * problem.decay)
+            self.factors = scale * torch.eye(like.shape[1]).to(like)[None]
+        else:
+            self.factors = metric.factors.to(like.dtype)
+        self.volumes = self.factors.diagonal(dim1=1, dim2=2).log().sum(1)
+
+    def at(self, u: Tensor) -> Tensor:
+        """The component k at each row of u (M, r), as (M,)."""
+        if self.mixture is None:
+            return torch.zeros(len(u), dtype=torch.long, device=u.device)
+        return self.mixture.responsibilities(u).argmax(1)
+
+    def log_volume(self, scales: Tensor) -> Tensor:
+        """Log of det L_k."""
+        return self.volumes[scales]
+
+    def times(self, scales: Tensor, v: Tensor) -> Tensor:
+        """L_k v, row by row."""
+        return self._each(scales, v, lambda factor, rows: rows @ factor.T)
+
+    def times_transposed(self, scales: Tensor, v: Tensor) -> Tensor:
+        """L_k^T v."""
+        return self._each(scales, v, lambda factor, rows: rows @ factor)
+
+    def solve(self, scales: Tensor, v: Tensor) -> Tensor:
+        """L_k^-1 v."""
+        return self._each(
+            scales,
+            v,
+            lambda factor, rows: torch.linalg.solve_triangular(factor, rows.T, upper=False).T,
+        )
+
+    def _each(self, scales: Tensor, v: Tensor, apply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        if len(self.factors) == 1:
+            return apply(self.factors[0], v)
+        result = torch.empty_like(v)
+        for k, factor in enumerate(self.factors):
+            rows = torch.nonzero(scales == k).squeeze(1)
+            if len(rows):
+                result[rows] = apply(factor, v[rows])
+        return result
 
 
 def hermite_rule(scale: float, n_nodes: int = 64) -> tuple[Tensor, Tensor]:

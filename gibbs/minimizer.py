@@ -11,10 +11,10 @@ from torch import Tensor
 
 from gibbs.ascent import Ascent, Scouts
 from gibbs.bridge import Bridge, Draw, build_bridge, surround
-from gibbs.certificate import Certificate
+from gibbs.certificate import Certificate, refusal
 from gibbs.dual import Progress, StepLog, Tilted, refit, tilt
+from gibbs.flow import mean_field_flow
 from gibbs.measure import GibbsMeasure
-from gibbs.mixture import Mixture, standard_mixture
 from gibbs.particles import Particles
 from gibbs.phases import Phases, output_shares
 from gibbs.problem import Problem
@@ -55,6 +55,8 @@ def solve_gibbs(
     n_replays: int = 6,
     n_moves: int = 6,
     max_rounds: int = 3,
+    memory_budget: int = 2**31,
+    warm_start: GibbsMeasure | Particles | None = None,
     progress: Progress | None = None,
 ) -> GibbsResult:
     r"""Solve stage one with W fixed: the minimizer of the free energy (Eq. 27), certified.
@@ -64,7 +66,8 @@ def solve_gibbs(
     until D and the features stand still. Otherwise points are drawn from a fitted mixture and
     weighted, or led to mu_G over a bridge (:mod:`gibbs.bridge`); Newton directions by
     conjugate gradients climb the dual (:mod:`gibbs.ascent`). Fresh draws then judge a G that
-    they did not choose.
+    they did not choose. Where the climb finds no way, a flow of u (:mod:`gibbs.flow`) shows
+    one; if it does not help either, the measure is the flow's, not certified.
 
     Parameters
     ----------
@@ -83,6 +86,12 @@ def solve_gibbs(
     max_rounds : int, default 3
         Rounds of replays; after one that is not certified, a Newton step from the pool of
         its draws gives the next G.
+    memory_budget : int, default 2 GiB
+        Bytes of activations, points times samples, that are held at once. Draws are handled one at
+        a time, and the model of the climb keeps fewer of their points to stay below.
+    warm_start : GibbsMeasure or Particles, optional
+        Where to begin in place of G = 0: the law of its u's, at the G that is best for
+        it. A measure of another beta, gamma, lambda or W, or a Langevin cloud.
     progress : callable, optional
         Told a dict of numbers after every step.
 
@@ -94,8 +103,6 @@ def solve_gibbs(
     ------
     ValueError
         If the problem is not of that kind, or an argument is out of range.
-    ArithmeticError
-        If no draw of the law succeeds: the problem is too cold for this size of draws.
 
     Examples
     --------
@@ -107,36 +114,69 @@ def solve_gibbs(
     ('quadrature', True)
     """
     _check(problem, n_particles, tol, method, n_replays)
-    exact = _in_float64(problem)
-    basis = _row_space(exact.x)
-    small = replace(exact, x=exact.x @ basis)
+    small, basis = _reduced(problem)
     _check_bounded(small, method)
-    rank = basis.shape[1]
+    if 4 * n_particles * small.n_samples > memory_budget:
+        raise ValueError(
+            f"memory_budget must hold n_particles * n = {n_particles * small.n_samples} float32 "
+            f"activations, {4 * n_particles * small.n_samples} bytes, got {memory_budget}"
+        )
     log = StepLog(progress)
-    if method == "quadrature" and rank > 2:
-        raise ValueError(f"method='quadrature' needs inputs of rank <= 2, got rank {rank}")
-    if method != "monte_carlo" and rank <= 2:
-        tilted, grid = settle(small, None, log)
+    start = None if warm_start is None else _start(small, basis, warm_start)
+    if method == "quadrature" and small.n_inputs > 2:
+        raise ValueError(f"method='quadrature' needs rank <= 2, got rank {small.n_inputs}")
+    if method != "monte_carlo" and small.n_inputs <= 2:
+        tilted, grid = settle(small, None, log, start=start[0] if start else None)
         certificate = quadrature_certificate(tilted, tol)
-        return _result(problem, tilted, grid, basis, certificate, log)
-    ascent = Ascent(small, n_moves=n_moves, tol=tol, generator=generator, log=log)
-    ascent.begin(max(100, n_particles // 4))
-    for number in range(max_rounds):
-        ascent.climb(max(100, n_particles // (4 if number == 0 else 1)))
-        bridge, _ = ascent.propose(n_particles)
+        return _result(problem, basis, tilted, grid, certificate, log)
+    ascent = Ascent(
+        small,
+        n_moves=n_moves,
+        tol=tol,
+        memory_budget=memory_budget,
+        generator=generator,
+        log=log,
+    )
+    few = max(100, n_particles // 4)
+    if start is None or not ascent.begin_near(*start, few):
+        ascent.begin(few)
+    found = ascent.climb(few)
+    if not found:
+        flow = mean_field_flow(small, few, n_moves=n_moves, generator=generator, log=log)
+        found = ascent.begin_near(*flow, few) and ascent.climb(few)
+    for number in range(max_rounds if found else 0):
+        if number > 0:
+            ascent.climb(n_particles)
+        try:
+            bridge, _ = ascent.propose(n_particles)
+        except ArithmeticError:
+            break
         draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
         certificate, phases = judge(bridge, draws, tol, generator=generator)
         pooled = pool(draws)
         if certificate.certified or number == max_rounds - 1:
-            break
+            return _judged(problem, basis, bridge, pooled, certificate, phases, log)
         ascent.remember(pooled, bridge.dual)
-    tilted, points = pooled.tilted(small, bridge.dual), pooled.u.double()
-    if max(abs(chosen / mass - 1) for mass, chosen in certificate.phase_masses) < 1e-12:
-        return _result(problem, tilted, points, basis, certificate, log)
-    ratio = phases.log_ratio(points, tilt(small, tilted.dual, tilted.values)).exp()
-    weights = tilted.weights * ratio
-    tilted = replace(tilted, weights=weights / weights.sum())
-    return _result(problem, tilted, points, basis, certificate, log, phases)
+    if found:
+        flow = mean_field_flow(small, few, n_moves=n_moves, generator=generator, log=log)
+    return _unjudged(problem, basis, small, flow, log)
+
+
+def _start(
+    small: Problem, basis: Tensor, warm_start: GibbsMeasure | Particles
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The G that is best for the law of some u's, the u's in the row space, and their weights."""
+    if isinstance(warm_start, Particles):
+        u = warm_start.u.double()
+        weights = u.new_full((len(u),), 1 / len(u))
+    else:
+        u, weights = warm_start.points @ warm_start.basis.T, warm_start.weights
+    if u.shape[1] != len(basis):
+        raise ValueError(f"warm_start must have u of width d = {len(basis)}, got {u.shape[1]}")
+    u = u @ basis
+    values = small.sigma.value_(u @ small.x.T)
+    law = replace(Tilted.uniform(small, values), weights=weights)
+    return refit(law), u, weights
 
 
 def certify(
@@ -170,58 +210,46 @@ def certify(
         If the problem is not one that :func:`solve_gibbs` takes, or the widths differ.
     """
     _check(problem, n_particles, tol, method, n_replays)
-    exact = _in_float64(problem)
-    basis = _row_space(exact.x)
-    small = replace(exact, x=exact.x @ basis)
+    small, basis = _reduced(problem)
     _check_bounded(small, method)
-    visitors = None
     if isinstance(measure_or_particles, Particles):
-        if measure_or_particles.u.shape[1] != problem.n_inputs:
-            raise ValueError(
-                f"particles must have u of width d = {problem.n_inputs}, "
-                f"got {measure_or_particles.u.shape[1]}"
-            )
-        visitors = measure_or_particles.u.double() @ basis
-        dual = refit(Tilted.uniform(small, small.sigma(visitors @ small.x.T)))
+        dual, points, weights = _start(small, basis, measure_or_particles)
+        visitors = points
     else:
-        dual = measure_or_particles.tilt
-    if method != "monte_carlo" and basis.shape[1] <= 2:
+        dual, visitors = measure_or_particles.tilt, None
+        points, weights = measure_or_particles.points, measure_or_particles.weights
+    if method != "monte_carlo" and small.n_inputs <= 2:
         return certificate_at(small, dual, tol)
     if method == "quadrature":
-        raise ValueError(f"method='quadrature' needs rank <= 2, got rank {basis.shape[1]}")
-    scale = 1 / math.sqrt(small.beta * small.decay)
-
-    def bridge_from(proposal: Mixture) -> tuple[Bridge, Draw]:
-        return build_bridge(
-            small, dual, proposal, n_particles, n_moves=n_moves, generator=generator
-        )
-
-    def around(draw: Draw) -> Mixture:
-        return _proposal(small, dual, draw, n_moves=n_moves, generator=generator, visitors=visitors)
-
-    _, draw = bridge_from(standard_mixture(small.n_inputs, scale, device=small.device))
-    _, draw = bridge_from(around(draw))
-    bridge, _ = bridge_from(around(draw))
+        raise ValueError(f"method='quadrature' needs rank <= 2, got rank {small.n_inputs}")
+    scouts = Scouts(small, generator, visitors)
+    try:
+        bridge = _bridge_at(small, dual, points, weights, scouts, n_particles, n_moves, generator)
+    except ArithmeticError as error:
+        return refusal(str(error))
     draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
     return judge(bridge, draws, tol, generator=generator, visitors=visitors)[0]
 
 
-def _proposal(
+def _bridge_at(
     small: Problem,
     dual: Tensor,
-    draw: Draw,
-    *,
+    points: Tensor,
+    weights: Tensor,
+    scouts: Scouts,
+    n: int,
     n_moves: int,
     generator: torch.Generator,
-    visitors: Tensor | None = None,
-) -> Mixture:
-    """A proposal around a draw, and around what starts from elsewhere have found."""
-    tilted = draw.tilted(small, dual)
-    weights = output_shares(tilted.weights, tilt(small, dual, tilted.values))
-    scouts = Scouts(small, generator, visitors).explore(dual, 30 * n_moves)
-    points = torch.cat([draw.u, scouts])
-    shares = torch.cat([0.8 * weights, weights.new_full((len(scouts),), 0.2 / len(scouts))])
-    return surround(small, points, shares, generator=generator)
+) -> Bridge:
+    """A bridge to mu_G from a proposal that was fitted to draws of it, starting from points."""
+    for _ in range(3):
+        found = scouts.explore(dual, 30 * n_moves)
+        shares = torch.cat([0.8 * weights, weights.new_full((len(found),), 0.2 / len(found))])
+        proposal = surround(small, torch.cat([points, found]), shares, generator=generator)
+        bridge, draw = build_bridge(small, dual, proposal, n, n_moves=n_moves, generator=generator)
+        tilted = draw.tilted(small, dual)
+        points, weights = draw.u, output_shares(tilted.weights, tilt(small, dual, tilted.values))
+    return bridge
 
 
 def _check(problem: Problem, n_particles: int, tol: float, method: str, n_replays: int) -> None:
@@ -248,9 +276,11 @@ def _check_bounded(small: Problem, method: str) -> None:
         )
 
 
-def _in_float64(problem: Problem) -> Problem:
+def _reduced(problem: Problem) -> tuple[Problem, Tensor]:
+    """The problem in float64 in the row space of X, and the basis (d, r) of that."""
     x, y, w = (t.double() for t in (problem.x, problem.y, problem.w))
-    return replace(problem, x=x, y=y, w=w)
+    basis = _row_space(x)
+    return replace(problem, x=x @ basis, y=y, w=w), basis
 
 
 def _row_space(x: Tensor) -> Tensor:
@@ -261,20 +291,57 @@ def _row_space(x: Tensor) -> Tensor:
     return basis.contiguous()
 
 
+def _judged(
+    problem: Problem,
+    basis: Tensor,
+    bridge: Bridge,
+    pooled: Draw,
+    certificate: Certificate,
+    phases: Phases,
+    log: StepLog,
+) -> GibbsResult:
+    """The pooled draws, with the masses of their phases as chosen."""
+    tilted, points = pooled.tilted(bridge.small, bridge.dual), pooled.u.double()
+    if max(abs(chosen / mass - 1) for mass, chosen in certificate.phase_masses) < 1e-12:
+        return _result(problem, basis, tilted, points, certificate, log)
+    ratio = phases.log_ratio(points, tilt(bridge.small, tilted.dual, tilted.values)).exp()
+    weights = tilted.weights * ratio
+    tilted = replace(tilted, weights=weights / weights.sum())
+    return _result(problem, basis, tilted, points, certificate, log, phases)
+
+
+def _unjudged(
+    problem: Problem,
+    basis: Tensor,
+    small: Problem,
+    flow: tuple[Tensor, Tensor, Tensor],
+    log: StepLog,
+) -> GibbsResult:
+    """The law of the flow, which nothing bounds."""
+    dual, points, weights = flow
+    tilted = Tilted.uniform(small, small.sigma.value_(points @ small.x.to(points.dtype).T))
+    tilted = replace(tilted, dual=dual, log_z=math.nan, weights=weights)
+    reason = (
+        "the climb of the dual found no way, or no bridge led to mu_G: the measure is that of a "
+        "flow of u, and nothing bounds its free energy. Raise n_particles, or lower beta or gamma"
+    )
+    certificate = refusal(reason)
+    return _result(problem, basis, tilted, points.double(), certificate, log)
+
+
 def _result(
     problem: Problem,
+    basis: Tensor,
     tilted: Tilted,
     points: Tensor,
-    basis: Tensor,
     certificate: Certificate,
     log: StepLog,
     phases: Phases | None = None,
 ) -> GibbsResult:
-    dual = refit(tilted)
     kept = tilted.weights > 1e-18
     measure = GibbsMeasure(
         problem=problem,
-        dual=dual,
+        dual=refit(tilted),
         tilt=tilted.dual,
         points=points[kept],
         weights=tilted.weights[kept] / tilted.weights[kept].sum(),

@@ -32,14 +32,16 @@ def settle(
     small: Problem,
     dual: Tensor | None,
     log: StepLog | None = None,
+    start: Tensor | None = None,
 ) -> tuple[Tilted, Tensor]:
     """Refine the rule until D and the features stand still, at a given G or at the best one.
 
-    A given G must lie inside the domain of the dual (:mod:`gibbs.domain`).
+    The search for the best one begins at `start`. A given G must lie inside the domain of the
+    dual (:mod:`gibbs.domain`).
     """
     polar = _has_domain(small)
     reach, level = (40.0 if polar else 9.0, 1.0), 0
-    start, before = dual, None
+    start, before = start if dual is None else dual, None
     while True:
         grid, base = (_polar if polar else _grid)(small, reach, level)
         values = small.sigma.value_(grid @ small.x.T)

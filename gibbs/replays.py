@@ -24,7 +24,8 @@ def pool(draws: list[Draw]) -> Draw:
     """All draws as one: each weighs its own estimate of Z."""
     u = torch.cat([draw.u for draw in draws])
     base = torch.cat([draw.base for draw in draws]) - math.log(len(draws))
-    return Draw(u, base, min(draw.least_size for draw in draws))
+    variance = sum(draw.variance for draw in draws) / len(draws) ** 2
+    return Draw(u, base, min(draw.least_size for draw in draws), variance)
 
 
 def judge(
@@ -61,6 +62,9 @@ def judge(
     value, gap, masses, best = measure(everyone, None)
     without = [measure(everyone[everyone != left], best)[:2] for left in range(n)]
     dual_stderr, gap_stderr = (_jackknife(list(v)) for v in zip(*without, strict=True))
+    # Six draws may agree by chance: no less than the spread of the weights within them.
+    within = math.sqrt(sum(draw.variance for draw in draws)) / n / small.beta
+    dual_stderr = max(dual_stderr, within)
     reason = _why_not(value, gap, gap_stderr, dual_stderr, n, tol) or _missed_mass(
         bridge, draws, generator, visitors
     )
