@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ from gibbs import (
     solve_gibbs,
 )
 from gibbs.certificate import Certificate, student_quantile
+from gibbs.dual import gap_of, refit, tilt
 from gibbs.measure import hermite_rule
+from gibbs.quadrature import settle
 
 PROBLEMS = {
     f"d{d}-{activation}-beta{beta}-gamma{gamma}-decay{decay}": {
@@ -123,6 +126,95 @@ def test_monte_carlo_agrees_with_quadrature(name, seed):
     assert abs(certificate.dual - oracle.dual) < 3 * (high - low) / 2
     h = result.measure.features(problem.x).numpy()
     assert np.linalg.norm(h - oracle.features) < 0.02 * np.linalg.norm(oracle.features)
+
+
+@pytest.mark.slow
+def test_intervals_cover_the_least_free_energy():
+    """40 solutions of 10 problems: 36 intervals or more hold the truth; a refusal is a miss.
+
+    Intervals of 95 % fail this by chance with probability 0.014; these are conservative.
+    """
+    names = [name for name in PROBLEMS if name not in SLOW]
+    covered, halves = 0, []
+    for number, name in enumerate(names):
+        problem = small_problem(**PROBLEMS[name])
+        truth = gibbs_minimizer(problem)
+        for seed in range(4):
+            result = solve_gibbs(
+                problem,
+                method="monte_carlo",
+                n_particles=5000,
+                generator=seeded(1000 + 4 * number + seed),
+            )
+            certificate = result.certificate
+            low, high = certificate.dual_interval
+            covered += certificate.certified and low <= truth.dual <= high
+            halves.append((high - low) / 2 / truth.dual)
+            h = result.measure.features(problem.x).numpy()
+            assert np.linalg.norm(h - truth.features) < 0.02 * np.linalg.norm(truth.features)
+    assert len(halves) == 40
+    assert covered >= 36
+    assert np.median(halves) <= 0.01
+
+
+@pytest.mark.parametrize("name", [name for name in PROBLEMS if name not in SLOW])
+def test_gap_bounds_the_distance_to_the_minimizer(name):
+    """KL(rho | rho*)/beta <= gap at G's near and far from the best one, by quadrature."""
+    problem = small_problem(**PROBLEMS[name])
+    best, _ = settle(problem, solve_gibbs(problem, generator=seeded()).measure.tilt)
+    slope = problem.gamma / problem.decay * problem.w
+    means = best.values @ best.dual @ slope.T
+    for seed, scale in enumerate((1e-4, 1e-2, 0.3)):
+        noise = torch.randn(best.dual.shape, dtype=torch.float64, generator=seeded(seed))
+        tilted = best.at(best.dual * (1 + scale * noise))
+        c = refit(tilted)
+        apart = (tilted.values @ c @ slope.T - means).square().sum(1)
+        log_ratio = tilt(problem, tilted.dual, tilted.values) - tilted.log_z
+        log_ratio -= tilt(problem, best.dual, best.values) - best.log_z
+        kl = tilted.weights @ (log_ratio + problem.beta * problem.decay / 2 * apart)
+        # The rule of the best G need not hold the far phases of another: equal up to its reach.
+        assert -1e-9 <= float(kl) / problem.beta <= gap_of(tilted) + 1e-10
+
+
+def test_warm_starts_lead_to_the_same_minimizer():
+    problem = small_problem(**PROBLEMS["d2-sigmoid-beta200-gamma1.0-decay0.02"])
+    truth = gibbs_minimizer(problem)
+    near = replace(problem, beta=150.0, gamma=1.1)
+    other = solve_gibbs(near, generator=seeded()).measure
+    again = solve_gibbs(problem, generator=seeded(), warm_start=other)
+    cold = solve_gibbs(problem, generator=seeded())
+    assert again.certificate.dual == pytest.approx(truth.dual, rel=1e-8)
+    assert again.history["gap"][0] < cold.history["gap"][0] / 5
+    cloud = other.sample(2000, generator=seeded(1))
+    for start in (other, cloud):
+        result = solve_gibbs(
+            problem, method="monte_carlo", n_particles=5000, warm_start=start, generator=seeded(2)
+        )
+        assert result.certificate.certified, result.certificate.reason
+        assert result.certificate.dual == pytest.approx(truth.dual, rel=1e-3)
+        # It does not begin at G = 0, where D = 0.
+        assert result.history["dual"][0] > truth.dual / 2
+
+
+def test_memory_budget_bounds_the_draws():
+    problem = small_problem(d=3)
+    with pytest.raises(ValueError, match="memory_budget must hold n_particles"):
+        solve_gibbs(problem, n_particles=5000, memory_budget=1000, generator=seeded())
+    budget = 4 * problem.n_samples * 2000
+    tight = solve_gibbs(
+        problem, n_particles=2000, memory_budget=budget, tol=0.05, generator=seeded()
+    )
+    wide = solve_gibbs(problem, n_particles=2000, tol=0.05, generator=seeded(1))
+    assert tight.certificate.dual == pytest.approx(wide.certificate.dual, rel=0.01)
+
+
+def test_a_problem_too_cold_is_refused_with_the_flow_as_its_measure():
+    problem = small_problem(d=6, n=30, activation="tanh", beta=1e5, gamma=10.0)
+    result = solve_gibbs(problem, n_particles=400, n_moves=2, generator=seeded())
+    certificate = result.certificate
+    assert not certificate.certified
+    assert certificate.reason
+    assert torch.isfinite(result.measure.features(problem.x)).all()
 
 
 def test_a_path_that_misses_mass_is_refused():
