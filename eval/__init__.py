@@ -28,15 +28,40 @@ from eval.data import (
     register_dataset,
     registered_datasets,
 )
+from eval.farkas import FarkasCertificate, exact_certificate, verify_farkas
 from eval.function_space import FeatureError, feature_error
+from eval.separability import (
+    ClassSeparability,
+    Separability,
+    SeparabilityStatus,
+    largest_margin,
+    separability,
+)
 from eval.stein import SteinDiscrepancy, gibbs_stein_discrepancy, stein_discrepancy
-from eval.synthetic import SeparableDistribution, largest_margin, make_linearly_separable
-from eval.theory import AssumptionCheck, check_assumptions
+from eval.synthetic import SeparableDistribution, make_linearly_separable
+from eval.theory import (
+    AssumptionCheck,
+    BoundCheck,
+    JointStationaryPoint,
+    Law,
+    RateFit,
+    Stationarity,
+    TheoryTable,
+    check_assumptions,
+    check_flow,
+    check_sequence,
+    check_theory,
+    fit_rate,
+    joint_stationary_point,
+    law_of,
+)
 from eval.transport import Distance, sliced_wasserstein, wasserstein
 
 __all__ = [
     "COLLAPSE_DEFINITIONS",
     "AssumptionCheck",
+    "BoundCheck",
+    "ClassSeparability",
     "CollapseAccumulator",
     "CollapseDefinition",
     "CollapseMetrics",
@@ -45,22 +70,37 @@ __all__ = [
     "Comparison",
     "Dataset",
     "Distance",
+    "FarkasCertificate",
     "FeatureError",
     "Interval",
+    "JointStationaryPoint",
+    "Law",
+    "RateFit",
+    "Separability",
+    "SeparabilityStatus",
     "SeparableDistribution",
+    "Stationarity",
     "SteinDiscrepancy",
+    "TheoryTable",
     "balancedness",
     "baseline_models",
     "check_assumptions",
+    "check_flow",
+    "check_sequence",
+    "check_theory",
     "collapse_metrics",
     "collapse_observers",
     "collapse_of",
     "compare_baselines",
     "comparison_models",
     "describe",
+    "exact_certificate",
     "feature_error",
+    "fit_rate",
     "gibbs_stein_discrepancy",
+    "joint_stationary_point",
     "largest_margin",
+    "law_of",
     "load_dataset",
     "load_distribution",
     "load_plugin",
@@ -73,8 +113,10 @@ __all__ = [
     "read_table",
     "register_dataset",
     "registered_datasets",
+    "separability",
     "sliced_wasserstein",
     "stein_discrepancy",
     "track_collapse",
+    "verify_farkas",
     "wasserstein",
 ]

@@ -2,35 +2,26 @@ r"""Linearly separable distributions (Definition 5.2), separable by construction
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linprog
+
+from eval.separability import largest_margin
 
 __all__ = ["SeparableDistribution", "largest_margin", "make_linearly_separable"]
 
+Noise = Literal["uniform", "gaussian", "student"]
 
-def largest_margin(n_classes: int) -> float:
-    r"""Largest tau/M that q >= 2 classes in the unit ball can have: q/(3q - 4).
-
-    Upper bound. Take a sample x_k of each class, unit directions u_k, S = sum_j x_j and, for
-    c >= 0, v_k = x_k - c sum_{j != k} x_j. Definition 5.2 gives tau (1 + c(q-1)) <= u_k.v_k
-    <= \|v_k\|, while sum_k \|v_k\|^2 = (1+c)^2 sum_k \|x_k\|^2 + (q c^2 - 2c - 2c^2) \|S\|^2
-    <= (1+c)^2 q if (q-2) c <= 2. At c = 2/(q-2) this reads tau <= q/(3q-4); for q = 2 let c
-    grow.
-
-    It is attained by unit directions with equal inner products (q-4)/(3q-4), which
-    :class:`SeparableDistribution` uses: with Gram matrix G, the shortest x with
-    u_k.x = s_k has \|x\|^2 = s^T G^-1 s = tau^2 ((3q-4)/q)^2 for s = tau (2 e_k - 1).
-
-    Examples
-    --------
-    >>> largest_margin(2), largest_margin(4)
-    (1.0, 0.5)
-    """
-    if n_classes < 2:
-        raise ValueError(f"n_classes must be >= 2, got {n_classes}")
-    return n_classes / (3 * n_classes - 4)
+DEFAULTS = {
+    "weights": None,
+    "n_informative": None,
+    "noise": "uniform",
+    "noise_scale": 1.0,
+    "label_noise": 0.0,
+}
 
 
 class SeparableDistribution:
@@ -39,28 +30,57 @@ class SeparableDistribution:
     Class k has a unit direction u_k (M = 1) with u_k.x >= tau on it and u_k.x <= -tau on all
     other classes, and tau is the margin. A sample of class k is
 
-    .. math:: x = t\, c_k + z, \qquad t \sim U[1, \min(2, \tau_{max}/\tau)],
+    .. math:: x = t\, c_k + r w, \qquad t \sim U[1, \min(2, \tau_{max}/\tau)], \qquad
+        r = \sqrt{1 - \|t c_k\|^2},
 
-    c_k the shortest vector with u_k.c_k = tau and u_j.c_k = -tau, and z uniform in the ball
-    of radius sqrt(1 - \|t c_k\|^2) in the n_features - n_classes directions orthogonal to all
-    u_k: they carry no information, and for a small margin nearly all of the variance.
+    c_k the shortest vector with u_k.c_k = tau and u_j.c_k = -tau. The noise w, in the unit ball of
+    the free directions orthogonal to all u_k, carries no information, and for a small margin
+    nearly all of the variance. So the u_k prove the margin of every draw;
+    :func:`eval.separability` finds the largest margin of one draw, which is never smaller.
+
+    With n_informative = m < n_classes the u_k share fewer dimensions. At the angles
+    theta_k = 2 pi k/q they are u_k = (sqrt(p_f) cos f theta_k, sqrt(p_f) sin f theta_k for the
+    frequencies f; sqrt(s)), c_k is the same with -sqrt(s), times tau/tau_max, and p, s >= 0 of
+    sum 1 maximise tau_max: sum_f p_f - s >= tau_max and s - sum_f p_f cos(f theta_j) >= tau_max for
+    j != 0, a linear program. Frequencies are 1, 2, ..., two dimensions each, and q/2, of one
+    dimension, where m is even. For m = 3, tau_max = (1 - c)/(3 + c), c = cos(2 pi/q). Then
+    u_j.c_k <= -tau.
 
     Parameters
     ----------
     n_features : int
-        d >= n_classes.
+        d >= n_informative.
     n_classes : int
-        q >= 2; all have the same probability.
+        q >= 2.
     margin : float
-        tau/M, with 0 < margin <= q/(3q - 4), see :func:`largest_margin`.
+        tau/M, with 0 < margin <= q/(3q - 4), see :func:`largest_margin`; less for a smaller
+        `n_informative`.
     random_state : int, default 0
         Decides the directions.
+    weights : array-like (q,), optional
+        Relative sizes of the classes, > 0; None means equal.
+    n_informative : int, optional
+        Most dimensions that the u_k span, 3 <= n_informative <= n_classes, and odd if n_classes is;
+        None means n_classes.
+    noise : {"uniform", "gaussian", "student"}, default "uniform"
+        w, in D free directions: uniform in the ball of radius `noise_scale`; normal of covariance
+        noise_scale^2/(4D) I, which has light tails; or that over sqrt(chi^2_2/2), Student's t
+        with 2 degrees of freedom, which has no variance. What leaves the unit ball is put
+        on its surface.
+    noise_scale : float, default 1
+        0 <= noise_scale <= 1.
+    label_noise : float, default 0
+        Chance that a label is replaced by one of the others, drawn uniformly: then nothing is
+        separable any more, and `margin` is None.
 
     Attributes
     ----------
     directions : ndarray (q, d)
         The u_k, of norm 1.
-    margin : float
+    margin : float or None
+        tau/M that every draw has at least; None with label noise.
+    clean_margin : float
+        tau/M with respect to the labels before label noise.
 
     Examples
     --------
@@ -71,40 +91,61 @@ class SeparableDistribution:
     """
 
     def __init__(
-        self, n_features: int, n_classes: int, *, margin: float, random_state: int = 0
+        self,
+        n_features: int,
+        n_classes: int,
+        *,
+        margin: float,
+        random_state: int = 0,
+        weights: ArrayLike | None = None,
+        n_informative: int | None = None,
+        noise: Noise = "uniform",
+        noise_scale: float = 1.0,
+        label_noise: float = 0.0,
     ) -> None:
-        limit = largest_margin(n_classes)
-        if n_features < n_classes:
-            raise ValueError(f"n_features must be >= n_classes = {n_classes}, got {n_features}")
-        if not 0 < margin <= limit * (1 + 1e-12):
+        arrangement = _arrangement(n_classes, n_informative, margin)
+        if n_features < arrangement.width:
+            name = "n_classes" if n_informative is None else "n_informative"
             raise ValueError(
-                f"margin must be > 0 and <= q/(3q - 4) = {limit:.6g}, the largest tau/M that "
-                f"{n_classes} classes in the unit ball can have, got {margin}"
+                f"n_features must be >= {name} = {arrangement.width}, got {n_features}"
             )
+        _check_margin(margin, arrangement, n_classes, n_informative)
+        _check_noise(noise, noise_scale, label_noise)
         self.n_features = n_features
         self.n_classes = n_classes
-        self.margin = float(margin)
+        self.clean_margin = float(margin)
+        self.margin = None if label_noise else self.clean_margin
         self.random_state = random_state
+        self.weights = _read_weights(weights, n_classes)
+        self.n_informative = n_informative
+        self.noise, self.noise_scale, self.label_noise = noise, noise_scale, label_noise
         frame = _orthonormal_frame(n_features, np.random.default_rng(random_state))
-        gram = _gram_matrix(n_classes)
-        # The symmetric root of the Gram matrix gives its rows as directions, in the frame.
-        values, vectors = np.linalg.eigh(gram)
-        root = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
-        signs = 2 * np.eye(n_classes) - 1
-        self.directions: NDArray[np.float64] = root @ frame[:n_classes]
-        self._centres = self.margin * signs @ np.linalg.pinv(root, rcond=1e-10) @ frame[:n_classes]
-        self._noise_frame = frame[n_classes:]
+        span = frame[: arrangement.width]
+        self.directions: NDArray[np.float64] = arrangement.directions @ span
+        self._centres = arrangement.centres @ span
+        self._longest = max(1.0, min(2.0, arrangement.limit / self.clean_margin))
+        self._noise_frame = frame[arrangement.width :]
 
     def __repr__(self) -> str:
+        options = {
+            "weights": None if self.weights is None else self.weights.tolist(),
+            "n_informative": self.n_informative,
+            "noise": self.noise,
+            "noise_scale": self.noise_scale,
+            "label_noise": self.label_noise,
+        }
+        changed = [
+            f", {name}={value!r}" for name, value in options.items() if value != DEFAULTS[name]
+        ]
         return (
-            f"SeparableDistribution({self.n_features}, {self.n_classes}, margin={self.margin}, "
-            f"random_state={self.random_state})"
+            f"SeparableDistribution({self.n_features}, {self.n_classes}, "
+            f"margin={self.clean_margin}, random_state={self.random_state}{''.join(changed)})"
         )
 
     def sample(
         self, n: int, random_state: int | np.random.Generator | None = None
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Draw n samples; class sizes differ by at most one.
+        """Draw n samples; class sizes, before label noise, are within one of n times their weight.
 
         Parameters
         ----------
@@ -122,14 +163,35 @@ class SeparableDistribution:
         if n < 1:
             raise ValueError(f"n must be >= 1, got {n}")
         rng = np.random.default_rng(random_state)
-        y: NDArray[Any] = rng.permutation(np.arange(n) % self.n_classes)
-        longest = min(2.0, largest_margin(self.n_classes) / self.margin)
-        x = rng.uniform(1.0, max(1.0, longest), size=(n, 1)) * self._centres[y]
+        y: NDArray[Any] = rng.permutation(self._classes(n))
+        x = rng.uniform(1.0, self._longest, size=(n, 1)) * self._centres[y]
         radius = np.sqrt(np.clip(1 - np.square(x).sum(axis=1), 0, None))
-        x += _uniform_ball(rng, radius, len(self._noise_frame)) @ self._noise_frame
+        x += self._draw_noise(rng, radius) @ self._noise_frame
         # Round-off may leave a norm of 1 + 1e-16.
         x /= np.maximum(1.0, np.linalg.norm(x, axis=1, keepdims=True))
+        if self.label_noise:
+            wrong = rng.uniform(size=n) < self.label_noise
+            y = (y + wrong * rng.integers(1, self.n_classes, size=n)) % self.n_classes
         return x, y.astype(np.int64)
+
+    def _classes(self, n: int) -> NDArray[Any]:
+        if self.weights is None:
+            return np.arange(n) % self.n_classes
+        ends = np.rint(n * np.cumsum(self.weights)).astype(int)
+        return np.repeat(np.arange(self.n_classes), np.diff(ends, prepend=0))
+
+    def _draw_noise(
+        self, rng: np.random.Generator, radius: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        dimension = len(self._noise_frame)
+        if self.noise == "uniform":
+            return _uniform_ball(rng, self.noise_scale * radius, dimension)
+        w = rng.standard_normal((len(radius), dimension))
+        w *= self.noise_scale / (2 * max(1, dimension) ** 0.5)
+        if self.noise == "student":
+            w /= np.sqrt(rng.chisquare(2, size=(len(radius), 1)) / 2)
+        w /= np.maximum(1.0, np.linalg.norm(w, axis=1, keepdims=True))
+        return np.asarray(w * radius[:, None])
 
 
 def make_linearly_separable(
@@ -139,11 +201,12 @@ def make_linearly_separable(
     *,
     margin: float = 0.05,
     random_state: int | None = None,
+    **options: Any,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Draw one data set from a :class:`SeparableDistribution`, in the style of scikit-learn.
 
     `random_state` decides both the directions and the samples. Fresh samples of the same law
-    need the distribution itself.
+    need the distribution itself. `options` are those of the distribution, such as `weights`.
 
     Returns
     -------
@@ -157,8 +220,96 @@ def make_linearly_separable(
     ((100, 20), [0, 1, 2, 3])
     """
     law_seed, sample_seed = np.random.SeedSequence(random_state).generate_state(2)
-    law = SeparableDistribution(n_features, n_classes, margin=margin, random_state=int(law_seed))
+    law = SeparableDistribution(
+        n_features, n_classes, margin=margin, random_state=int(law_seed), **options
+    )
     return law.sample(n_samples, int(sample_seed))
+
+
+@dataclass(frozen=True, eq=False)
+class _Arrangement:
+    """Unit directions (q, m), centres (q, m), and the largest tau they allow."""
+
+    directions: NDArray[np.float64]
+    centres: NDArray[np.float64]
+    limit: float
+
+    @property
+    def width(self) -> int:
+        return int(self.directions.shape[1])
+
+
+def _arrangement(q: int, m: int | None, margin: float) -> _Arrangement:
+    limit = largest_margin(q)
+    if m is not None and not (3 <= m <= q and (m % 2 or q % 2 == 0)):
+        raise ValueError(
+            f"n_informative must be >= 3 and <= n_classes = {q}, "
+            f"{'and odd as n_classes is, ' if q % 2 else ''}got {m}"
+        )
+    if m is not None and m < q:
+        return _cycle(q, m, margin)
+    # The symmetric root of the Gram matrix gives its rows as directions.
+    values, vectors = np.linalg.eigh(_gram_matrix(q))
+    root = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
+    signs = 2 * np.eye(q) - 1
+    return _Arrangement(root, margin * signs @ np.linalg.pinv(root, rcond=1e-10), limit)
+
+
+def _cycle(q: int, m: int, margin: float) -> _Arrangement:
+    """The arrangement in m dimensions that a rotation by 2 pi/q leaves as it is."""
+    frequencies = [*range(1, (m - 1) // 2 + 1), *([q // 2] if m % 2 == 0 else [])]
+    turns = 2 * np.pi * np.outer(np.arange(q), frequencies) / q
+    cosines = np.cos(turns[1 : q // 2 + 1])
+    count = len(frequencies)
+    # Unknowns p_f, s, tau: tau + s <= sum p; tau + sum p cos <= s; sum p + s <= 1.
+    rows = [np.r_[-np.ones(count), 1, 1], *(np.r_[row, -1, 1] for row in cosines)]
+    rows.append(np.r_[np.ones(count), 1, 0])
+    found = linprog(-np.eye(count + 2)[-1], np.array(rows), np.eye(len(rows))[-1])
+    *shares, height, _ = np.clip(np.asarray(found.x), 0, 1)
+    waves = np.sqrt(shares) * np.array([np.cos(turns), np.sin(turns)])
+    # At the frequency q/2 the sine is 0.
+    flat = np.hstack([waves[0], waves[1][:, : m - 1 - count]])
+    level = np.full((q, 1), np.sqrt(height))
+    directions, centres = (np.hstack([flat, sign * level]) for sign in (1, -1))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    limit = float(((2 * np.eye(q) - 1) * (directions @ centres.T)).min())
+    return _Arrangement(directions, margin / limit * centres, limit)
+
+
+def _check_margin(margin: float, arrangement: _Arrangement, q: int, m: int | None) -> None:
+    limit = arrangement.limit
+    if 0 < margin <= limit * (1 + 1e-12):
+        return
+    if m is None or m == q:
+        reason = (
+            f"q/(3q - 4) = {limit:.6g}, the largest tau/M that {q} classes in the unit ball "
+            "can have"
+        )
+    else:
+        reason = f"{limit:.6g}, the largest tau/M of {q} classes in a cycle of {m} dimensions"
+    raise ValueError(f"margin must be > 0 and <= {reason}, got {margin}")
+
+
+def _check_noise(noise: str, noise_scale: float, label_noise: float) -> None:
+    if noise not in get_args(Noise):
+        raise ValueError(f"noise must be one of {', '.join(get_args(Noise))}, got {noise!r}")
+    if not 0 <= noise_scale <= 1:
+        raise ValueError(f"noise_scale must be >= 0 and <= 1, got {noise_scale}")
+    if not 0 <= label_noise <= 1:
+        raise ValueError(f"label_noise must be >= 0 and <= 1, got {label_noise}")
+
+
+def _read_weights(weights: ArrayLike | None, q: int) -> NDArray[np.float64] | None:
+    """Weights of sum 1."""
+    if weights is None:
+        return None
+    shares = np.asarray(weights, dtype=np.float64)
+    if shares.shape != (q,):
+        raise ValueError(f"weights must have shape ({q},), got {shares.shape}")
+    if not (shares.min() > 0 and np.isfinite(shares.sum())):
+        raise ValueError(f"weights must be finite and > 0, got {shares.tolist()}")
+    return np.asarray(shares / shares.sum())
 
 
 def _gram_matrix(q: int) -> NDArray[np.float64]:

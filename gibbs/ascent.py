@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gibbs.bridge import Bridge, Draw, build_bridge, log_prior, resample, surround
+from gibbs.domain import Guard
 from gibbs.dual import StepLog, Tilted, dual_value, gap_of, newton_direction, tilt
 from gibbs.measure import Target, mala
 from gibbs.mixture import Mixture, standard_mixture
@@ -124,6 +126,7 @@ class Ascent:
         self.most_points = memory_budget // (4 * small.n_samples)
         self.generator, self.log = generator, log
         self.scouts = Scouts(small, generator)
+        self.inside = Guard(small, generator)
         self.remembered: list[_Remembered] = []
         self.visited: list[Tensor] = []
 
@@ -159,7 +162,7 @@ class Ascent:
             model, points = self.model()
             value = dual_value(model)
             least = min(0.3 * model.effective_size, n / 2)
-            there, size = maximize(model, least, 0.03 * self.tol, radius)
+            there, size = maximize(model, least, 0.03 * self.tol, radius, self.inside)
             gain = dual_value(there) - value
             length = float((there.dual - model.dual).norm())
             self.log.record(value, gap_of(model), size, there.effective_size)
@@ -243,18 +246,23 @@ class Ascent:
 
 
 def maximize(
-    model: Tilted, least: float, tolerance: float, radius: float = math.inf, most: int = 6
+    model: Tilted,
+    least: float,
+    tolerance: float,
+    radius: float = math.inf,
+    inside: Callable[[Tensor], bool] | None = None,
+    most: int = 6,
 ) -> tuple[Tilted, float]:
     """Newton steps on a model, while that effective size is kept; the last step's size.
 
-    All steps together are no longer than `radius`.
+    All steps together are no longer than `radius`, and lead to a G that is `inside`.
     """
     size, start = 1.0, model.dual
     for _ in range(most):
         direction, slope = newton_direction(model, tolerance=1e-3, most=30)
         left = radius - float((model.dual - start).norm())
         longest = min(1.0, max(left, 0.0) / float(direction.norm()))
-        model, size = line_search(model, direction, slope, least, longest)
+        model, size = line_search(model, direction, slope, least, longest, inside)
         if longest < 1:
             break
         if size < 1 and model.effective_size < 1.3 * least:
@@ -265,13 +273,19 @@ def maximize(
 
 
 def line_search(
-    tilted: Tilted, direction: Tensor, slope: float, least: float, longest: float = 1.0
+    tilted: Tilted,
+    direction: Tensor,
+    slope: float,
+    least: float,
+    longest: float = 1.0,
+    inside: Callable[[Tensor], bool] | None = None,
 ) -> tuple[Tilted, float]:
     """The longest step that raises the dual and keeps that effective size."""
     size, value = longest, dual_value(tilted)
     while size > 1e-6:
         there = tilted.at(tilted.dual + size * direction)
-        if there.effective_size >= least and dual_value(there) >= value + 1e-4 * size * slope:
+        enough = there.effective_size >= least and dual_value(there) >= value + 1e-4 * size * slope
+        if enough and (inside is None or inside(there.dual)):
             return there, size
         size *= 0.7
     return tilted, 0.0

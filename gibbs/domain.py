@@ -27,8 +27,10 @@ __all__ = [
     "EXACT_LIMIT",
     "FOUND_LIMIT",
     "Edge",
+    "Guard",
     "edge",
     "growth",
+    "has_domain",
     "in_domain",
     "needed_reach",
     "outside_certificate",
@@ -153,15 +155,50 @@ def growth(small: Problem, dual: Tensor, v: Tensor) -> Tensor:
 
 
 def in_domain(
-    small: Problem, dual: Tensor, *, generator: torch.Generator | None = None, share: float = 1.0
+    small: Problem,
+    dual: Tensor,
+    *,
+    generator: torch.Generator | None = None,
+    share: float = 1.0,
+    n_starts: int = 48,
+    n_steps: int = 32,
 ) -> tuple[Tensor, Edge]:
     """Shrink G towards 0, which is always inside, until kappa < share; kappa is linear in it."""
-    found = edge(small, dual, generator=generator)
+    found = edge(small, dual, generator=generator, n_starts=n_starts, n_steps=n_steps)
     if found.kappa < share:
         return dual, found
     factor = 0.5 * share / found.kappa
     kappa, bound = factor * found.kappa, factor * found.bound
     return factor * dual, replace(found, kappa=kappa, bound=bound)
+
+
+def has_domain(small: Problem) -> bool:
+    """Whether D is -inf somewhere: an unbounded activation, and no truncation."""
+    return not (small.sigma.bounded or small.truncation is not None)
+
+
+class Guard:
+    """Whether a search of the dual may go to a G: kappa is below what a search is trusted with.
+
+    Parameters
+    ----------
+    small : Problem
+    generator : torch.Generator
+        Of the starts of the search, beside the best direction so far.
+    """
+
+    def __init__(self, small: Problem, generator: torch.Generator) -> None:
+        self.small, self.generator = small, generator
+        self.best: Tensor | None = None
+
+    def __call__(self, dual: Tensor) -> bool:
+        """Look from the best direction so far, and from a few new ones."""
+        if not has_domain(self.small):
+            return True
+        few = {"n_starts": 12, "n_steps": 8} if self.best is not None else {}
+        found = edge(self.small, dual, generator=self.generator, starts=self.best, **few)
+        self.best = found.direction[None]
+        return not found.reason
 
 
 def needed_reach(small: Problem, dual: Tensor, found: Edge) -> tuple[float, float]:

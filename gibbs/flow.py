@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from gibbs.domain import has_domain, in_domain
 from gibbs.dual import StepLog, Tilted, refit
 from gibbs.measure import Target, mala
 from gibbs.problem import Problem
@@ -52,6 +53,8 @@ def mean_field_flow(
     for number in range(N_ROUNDS):
         now = refit(Tilted.uniform(small, small.sigma.value_(u @ x.T)), dual)
         dual = now if dual is None else MEMORY * dual + (1 - MEMORY) * now
+        if has_domain(small):
+            dual, _ = in_domain(small, dual, generator=generator, share=0.9, n_starts=8, n_steps=4)
         u, tilts, step = mala(Target(small, x, dual), u, step, n_moves, generator=generator)
         left = N_ROUNDS - 1 - number
         if left < N_KEPT:

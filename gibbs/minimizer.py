@@ -12,6 +12,7 @@ from torch import Tensor
 from gibbs.ascent import Ascent, Scouts
 from gibbs.bridge import Bridge, Draw, build_bridge, surround
 from gibbs.certificate import Certificate, refusal
+from gibbs.domain import edge, has_domain, outside_certificate, within
 from gibbs.dual import Progress, StepLog, Tilted, refit, tilt
 from gibbs.flow import mean_field_flow
 from gibbs.measure import GibbsMeasure
@@ -72,7 +73,9 @@ def solve_gibbs(
     Parameters
     ----------
     problem : Problem
-        beta finite; an unbounded activation needs truncation, or inputs of rank <= 2.
+        beta finite. With an unbounded activation and no truncation the dual is -inf outside of a
+        domain (:mod:`gibbs.domain`); in rank > 2 its edge is searched for, and near it the
+        answer is a refusal.
     n_particles : int, default 20_000
         M, the size of each draw.
     tol : float, default 1e-2
@@ -115,7 +118,6 @@ def solve_gibbs(
     """
     _check(problem, n_particles, tol, method, n_replays)
     small, basis = _reduced(problem)
-    _check_bounded(small, method)
     if 4 * n_particles * small.n_samples > memory_budget:
         raise ValueError(
             f"memory_budget must hold n_particles * n = {n_particles * small.n_samples} float32 "
@@ -141,7 +143,7 @@ def solve_gibbs(
     if start is None or not ascent.begin_near(*start, few):
         ascent.begin(few)
     found = ascent.climb(few)
-    if not found:
+    if not found and not has_domain(small):
         flow = mean_field_flow(small, few, n_moves=n_moves, generator=generator, log=log)
         found = ascent.begin_near(*flow, few) and ascent.climb(few)
     for number in range(max_rounds if found else 0):
@@ -153,11 +155,12 @@ def solve_gibbs(
             break
         draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
         certificate, phases = judge(bridge, draws, tol, generator=generator)
+        certificate = _within(small, bridge.dual, certificate, generator)
         pooled = pool(draws)
         if certificate.certified or number == max_rounds - 1:
             return _judged(problem, basis, bridge, pooled, certificate, phases, log)
         ascent.remember(pooled, bridge.dual)
-    if found:
+    if found or has_domain(small):
         flow = mean_field_flow(small, few, n_moves=n_moves, generator=generator, log=log)
     return _unjudged(problem, basis, small, flow, log)
 
@@ -211,7 +214,6 @@ def certify(
     """
     _check(problem, n_particles, tol, method, n_replays)
     small, basis = _reduced(problem)
-    _check_bounded(small, method)
     if isinstance(measure_or_particles, Particles):
         dual, points, weights = _start(small, basis, measure_or_particles)
         visitors = points
@@ -222,13 +224,27 @@ def certify(
         return certificate_at(small, dual, tol)
     if method == "quadrature":
         raise ValueError(f"method='quadrature' needs rank <= 2, got rank {small.n_inputs}")
+    if has_domain(small):
+        limit = edge(small, dual, generator=generator)
+        if limit.outside:
+            return outside_certificate(limit, "monte_carlo")
     scouts = Scouts(small, generator, visitors)
     try:
         bridge = _bridge_at(small, dual, points, weights, scouts, n_particles, n_moves, generator)
     except ArithmeticError as error:
         return refusal(str(error))
     draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
-    return judge(bridge, draws, tol, generator=generator, visitors=visitors)[0]
+    certificate, _ = judge(bridge, draws, tol, generator=generator, visitors=visitors)
+    return _within(small, dual, certificate, generator)
+
+
+def _within(
+    small: Problem, dual: Tensor, certificate: Certificate, generator: torch.Generator
+) -> Certificate:
+    """Refused near the edge of the domain of the dual, where it has one."""
+    if not has_domain(small):
+        return certificate
+    return within(certificate, edge(small, dual, generator=generator))
 
 
 def _bridge_at(
@@ -263,17 +279,6 @@ def _check(problem: Problem, n_particles: int, tol: float, method: str, n_replay
         raise ValueError(f"method must be auto, quadrature or monte_carlo, got {method!r}")
     if n_replays < 2:
         raise ValueError(f"n_replays must be >= 2, got {n_replays}")
-
-
-def _check_bounded(small: Problem, method: str) -> None:
-    """Samples cannot see where an unbounded activation makes D -inf."""
-    bounded = small.sigma.bounded or small.truncation is not None
-    if not bounded and (method == "monte_carlo" or small.n_inputs > 2):
-        raise ValueError(
-            f"activation {small.sigma.name} is unbounded, so that the dual is -inf outside of a "
-            "domain that samples cannot see: give a truncation, or inputs of rank <= 2, got rank "
-            f"{small.n_inputs} and method {method!r}"
-        )
 
 
 def _reduced(problem: Problem) -> tuple[Problem, Tensor]:

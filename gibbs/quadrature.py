@@ -9,7 +9,15 @@ from torch import Tensor
 
 from gibbs.certificate import Certificate
 from gibbs.conditional import Conditional
-from gibbs.domain import edge, in_domain, kink_angles, needed_reach, outside_certificate, within
+from gibbs.domain import (
+    edge,
+    has_domain,
+    in_domain,
+    kink_angles,
+    needed_reach,
+    outside_certificate,
+    within,
+)
 from gibbs.dual import (
     StepLog,
     Tilted,
@@ -39,7 +47,7 @@ def settle(
     The search for the best one begins at `start`. A given G must lie inside the domain of the
     dual (:mod:`gibbs.domain`).
     """
-    polar = _has_domain(small)
+    polar = has_domain(small)
     reach, level = (40.0 if polar else 9.0, 1.0), 0
     start, before = start if dual is None else dual, None
     while True:
@@ -65,14 +73,9 @@ def settle(
 
 def _needed(small: Problem, tilted: Tilted) -> tuple[float, float]:
     """Prior deviations beyond which nothing is left, and a factor for the width of the law."""
-    if _has_domain(small):
+    if has_domain(small):
         return needed_reach(small, tilted.dual, edge(small, tilted.dual))
     return _far_reach(small, tilted.dual), 1.0
-
-
-def _has_domain(small: Problem) -> bool:
-    """Whether D is -inf somewhere: an unbounded activation, and no truncation."""
-    return not (small.sigma.bounded or small.truncation is not None)
 
 
 def _far_reach(small: Problem, dual: Tensor) -> float:
@@ -221,7 +224,7 @@ def _maximize(tilted: Tilted, log: StepLog, reach: tuple[float, float]) -> Tilte
     the rule: outside of the domain, and where the points say too little.
     """
     small, value = tilted.problem, dual_value(tilted)
-    polar, most = _has_domain(small), (2 * reach[0], 2 * reach[1])
+    polar, most = has_domain(small), (2 * reach[0], 2 * reach[1])
     for _ in range(100):
         direction, slope = newton_direction(tilted)
         size = 1.0
@@ -268,12 +271,12 @@ def quadrature_certificate(tilted: Tilted, tol: float) -> Certificate:
         reason="" if certified else reason,
     )
     small = tilted.problem
-    return within(certificate, edge(small, tilted.dual)) if _has_domain(small) else certificate
+    return within(certificate, edge(small, tilted.dual)) if has_domain(small) else certificate
 
 
 def certificate_at(small: Problem, dual: Tensor, tol: float) -> Certificate:
     """Certificate of a given G, which may lie outside of the domain of the dual."""
-    if _has_domain(small):
+    if has_domain(small):
         found = edge(small, dual)
         if found.outside:
             return outside_certificate(found, "quadrature")

@@ -20,6 +20,7 @@ from eval.accuracy import mismatch_interval
 from eval.app import runs
 from eval.app.certificates import verdicts
 from eval.app.certify import certify
+from eval.app.check import check
 from eval.app.compare import compare
 from eval.app.config import RunConfig
 from eval.app.folders import InputError, explained, free_folder, staged_folder
@@ -45,12 +46,14 @@ def main() -> None:
     gibbsnet run --data digits          train, compare, write a folder with a report
     gibbsnet predict runs/digits FILE   predict with what was trained
     gibbsnet certify runs/digits        bound its distance to the Gibbs minimizer
+    gibbsnet check --data digits        linear separability of every class, with margins
     gibbsnet compare --data wine,iris   cross-validate beside eight other methods
     gibbsnet study generalization       test error and NC1 against the sample size
     """  # noqa: D301
 
 
 main.add_command(certify)
+main.add_command(check)
 main.add_command(compare)
 main.add_command(study)
 
@@ -288,7 +291,7 @@ def _report(outcome: runs.Outcome, seconds: float) -> str:
     ]
     if outcome.certificates:
         lines.append(f"stage one {verdicts(outcome.certificates)}")
-    for check in outcome.assumptions:
-        verdict = "met" if check.met else f"not met: {check.reason}"
-        lines.append(f"{check.name} of the paper ({check.statement}): {verdict}")
+    for each in outcome.assumptions:
+        verdict = "met" if each.met else f"not met: {each.reason}"
+        lines.append(f"{each.name} of the paper ({each.statement}): {verdict}")
     return "\n".join(lines)

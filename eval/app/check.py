@@ -1,0 +1,267 @@
+"""The command `gibbsnet check`: whether the classes of a data set are linearly separable."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+from eval.app.folders import check_folder, explained, staged_folder
+from eval.app.formats import dump, versions
+from eval.data import Dataset, load_source
+from eval.separability import (
+    ClassSeparability,
+    Separability,
+    SeparabilityStatus,
+    largest_margin,
+    separability,
+)
+from eval.synthetic import make_linearly_separable
+
+__all__ = ["CheckConfig", "Checked", "check", "execute", "table"]
+
+SEPARABLE = "separable"
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """All that is needed to repeat a check; `standardize` None goes by the data set."""
+
+    data: str
+    target: str | None = None
+    index: str | None = None
+    separator: str | None = None
+    standardize: bool | None = None
+    n_samples: int = 400
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """Samples as they were checked, and what was found through the origin and with intercept."""
+
+    name: str
+    x: NDArray[np.float64]
+    y: NDArray[Any]
+    standardized: bool
+    plain: Separability
+    with_intercept: Separability
+
+
+@click.command()
+@click.argument("file", metavar="[FILE]", required=False)
+@click.option(
+    "--data",
+    metavar="NAME|FILE",
+    help="In place of FILE: separable, a data set such as digits, or MODULE:OBJECT for your own "
+    "Python loader or distribution.",
+)
+@click.option("--target", metavar="COLUMN", help="Label column of a file [default: last].")
+@click.option("--index", metavar="COLUMN", help="Column of a file to leave out.")
+@click.option("--separator", metavar="CHAR", help="Separator of a text file [default: found].")
+@click.option(
+    "--standardize/--raw",
+    default=None,
+    help="Scale columns to mean 0 and variance 1, or not [default: as gibbsnet run does].",
+)
+@click.option(
+    "--n-samples",
+    type=click.IntRange(2),
+    default=400,
+    show_default=True,
+    help="To draw from a distribution.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--force", is_flag=True, help="Replace the folder of an earlier check.")
+@click.option("--json", "as_json", is_flag=True, help="Print check.json, not the table.")
+def check(
+    file: str | None,
+    data: str | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Say whether every class of FILE is linearly separable from the others, and how far.
+
+    One line a class, through the origin (Definition 5.2 of the paper) and with an intercept.
+    Margins are tau/M for inputs scaled into the unit ball, and largest ones. "Not separable" is
+    proved by weights on the support points, "undecided" says that round-off decides.
+
+    With --out, writes check.json (directions, support points, multipliers), check.csv,
+    config.json, and each class on its direction as PNG and SVG.
+
+    \b
+    gibbsnet check my.csv --target species
+    gibbsnet check --data digits --out runs/digits-check
+    """  # noqa: D301
+    with explained():
+        if (file is None) == (data is None):
+            raise ValueError("give either FILE or --data")
+        if out is not None:
+            check_folder(out, force=force)
+        config = CheckConfig(data=file or data or "", **options)
+        checked = execute(config)
+        if out is not None:
+            with staged_folder(out, force=force) as scratch:
+                _write(config, checked, scratch)
+    if as_json:
+        click.echo(json.dumps(_content(checked), indent=2, allow_nan=False))
+        return
+    click.echo(_report(checked))
+    if out is not None:
+        click.echo(f"written to {out}")
+
+
+def execute(config: CheckConfig) -> Checked:
+    """Load or draw the data, then check them.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError, TypeError
+        If they are not usable; the message names what is not.
+    """
+    data = _load(config)
+    standardize = data.standardize if config.standardize is None else config.standardize
+    x = StandardScaler().fit_transform(data.x) if standardize else data.x
+    return Checked(
+        data.name,
+        x,
+        data.y,
+        standardize,
+        separability(x, data.y),
+        separability(x, data.y, intercept=True),
+    )
+
+
+def _load(config: CheckConfig) -> Dataset:
+    if config.data == SEPARABLE:
+        x, y = make_linearly_separable(config.n_samples, random_state=config.seed)
+        return Dataset(SEPARABLE, x, y, standardize=False)
+    source = load_source(config.data, config.target, index=config.index, separator=config.separator)
+    if isinstance(source, Dataset):
+        return source
+    x, y = source.sample(config.n_samples, config.seed)
+    return Dataset(config.data, np.asarray(x), np.asarray(y), standardize=False)
+
+
+def table(checked: Checked) -> pd.DataFrame:
+    """One row a class: size; status, margin and support points, without and with intercept."""
+    pairs = zip(checked.plain.by_class, checked.with_intercept.by_class, strict=True)
+    return pd.DataFrame(
+        {
+            "class": str(plain.label),
+            "samples": plain.n_samples,
+            "separable": _word(plain),
+            "margin": _margin(plain, checked.plain.radius),
+            "support": len(plain.support),
+            "with intercept": _word(shifted),
+            "margin ": _margin(shifted, checked.plain.radius),
+            "support ": len(shifted.support),
+        }
+        for plain, shifted in pairs
+    )
+
+
+def _word(each: ClassSeparability) -> str:
+    words = {SeparabilityStatus.SEPARABLE: "yes", SeparabilityStatus.NOT_SEPARABLE: "no"}
+    return words.get(each.status, str(each.status))
+
+
+def _margin(each: ClassSeparability, radius: float) -> str:
+    if each.status is SeparabilityStatus.SEPARABLE:
+        return f"{each.margin / radius:.4g}"
+    if each.status is SeparabilityStatus.UNDECIDED:
+        return f"<= {each.upper / radius:.1g}"
+    return "-"
+
+
+def _report(checked: Checked) -> str:
+    n, d = checked.x.shape
+    q = len(checked.plain.by_class)
+    scaled = "standardized" if checked.standardized else "as they are"
+    return "\n".join(
+        [
+            f"{checked.name}: n={n}, d={d}, q={q}; columns {scaled}, "
+            f"largest norm {checked.plain.radius:.4g}",
+            "",
+            table(checked).to_string(index=False),
+            "",
+            _sentence("through the origin", checked.plain),
+            _sentence("with an intercept", checked.with_intercept),
+        ]
+    )
+
+
+def _sentence(how: str, found: Separability) -> str:
+    if found.status is not SeparabilityStatus.SEPARABLE:
+        return f"{how}: {found.status}"
+    limit = largest_margin(len(found.by_class), intercept=found.intercept)
+    return (
+        f"{how}: separable, tau/M = {found.margin / found.radius:.4g}; "
+        f"{len(found.by_class)} classes in the unit ball have at most {limit:.4g}"
+    )
+
+
+def _write(config: CheckConfig, checked: Checked, folder: Path) -> None:
+    from eval.app.separability_figure import draw_separability
+
+    dump(folder / "config.json", dataclasses.asdict(config) | {"versions": versions()})
+    dump(folder / "check.json", _content(checked))
+    table(checked).rename(columns=_CSV_NAMES).to_csv(folder / "check.csv", index=False)
+    results = {"through the origin": checked.plain, "with intercept": checked.with_intercept}
+    draw_separability(checked.x, checked.y, results, folder / "check.png")
+
+
+_CSV_NAMES = {
+    "with intercept": "separable_with_intercept",
+    "margin ": "margin_with_intercept",
+    "support ": "support_with_intercept",
+}
+
+
+def _content(checked: Checked) -> dict[str, Any]:
+    return {
+        "data": checked.name,
+        "standardized": checked.standardized,
+        "n_samples": len(checked.x),
+        "n_features": checked.x.shape[1],
+        "through_the_origin": _found(checked.plain),
+        "with_intercept": _found(checked.with_intercept),
+    }
+
+
+def _found(found: Separability) -> dict[str, Any]:
+    return {
+        "status": str(found.status),
+        "margin": found.margin,
+        "upper": found.upper,
+        "radius": found.radius,
+        "classes": [_of_class(each) for each in found.by_class],
+    }
+
+
+def _of_class(each: ClassSeparability) -> dict[str, Any]:
+    certificate = each.certificate
+    return {
+        "label": each.label,
+        "n_samples": each.n_samples,
+        "status": str(each.status),
+        "margin": each.margin,
+        "upper": each.upper,
+        "direction": each.direction.tolist(),
+        "offset": each.offset,
+        "support": each.support.tolist(),
+        "multipliers": each.multipliers.tolist(),
+        "proof": certificate.proof if certificate else None,
+        "residual": certificate.residual if certificate else None,
+    }

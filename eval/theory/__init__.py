@@ -1,0 +1,37 @@
+"""The paper's statements, checked on a law of neurons: as printed, corrected, and sharp.
+
+- ``assumptions``: :func:`check_assumptions`, and the parts that single statements need.
+- ``table``: :class:`BoundCheck` and :class:`TheoryTable`, what a check returns.
+- ``law``: the moments of a measure or a cloud, and eps_S (Definition 4.1).
+- ``features``: Theorem 4.2, Corollary 4.4. ``weights``: Lemmas 4.3 and 4.5.
+- ``kernel``: Lemma 4.7. ``energy``: Lemma A.3, Theorem 4.8 and Corollary 4.9 at one law.
+- ``check``: :func:`check_theory`, all of these in one table.
+- ``flow``: :func:`check_flow`, :func:`check_sequence`: what is said of times and of betas.
+- ``rate``: :func:`fit_rate`, the rate of Theorem 5.3.
+- ``joint``: :func:`joint_stationary_point` in (rho, W).
+"""
+
+from eval.theory.assumptions import AssumptionCheck, check_assumptions
+from eval.theory.check import check_theory
+from eval.theory.flow import check_flow, check_sequence
+from eval.theory.joint import JointStationaryPoint, joint_stationary_point
+from eval.theory.law import Law, Stationarity, law_of
+from eval.theory.rate import RateFit, fit_rate
+from eval.theory.table import BoundCheck, TheoryTable
+
+__all__ = [
+    "AssumptionCheck",
+    "BoundCheck",
+    "JointStationaryPoint",
+    "Law",
+    "RateFit",
+    "Stationarity",
+    "TheoryTable",
+    "check_assumptions",
+    "check_flow",
+    "check_sequence",
+    "check_theory",
+    "fit_rate",
+    "joint_stationary_point",
+    "law_of",
+]

@@ -1,0 +1,96 @@
+"""All statements about one law, in one table."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from eval.collapse.batch import read_labels
+from eval.theory.assumptions import check_assumptions
+from eval.theory.energy import descent_rows, energy_rows
+from eval.theory.features import collapse_rows, feature_rows
+from eval.theory.kernel import kernel_rows
+from eval.theory.law import law_of
+from eval.theory.table import TheoryTable
+from eval.theory.weights import balance_rows, layer_rows
+from gibbs import GibbsMeasure, Particles, Problem
+
+__all__ = ["check_theory"]
+
+
+def check_theory(
+    problem: Problem,
+    measure_or_particles: GibbsMeasure | Particles,
+    *,
+    w: Tensor | None = None,
+    lambda_w: float | None = None,
+    labels: ArrayLike | Tensor | None = None,
+    tol: float = 1e-6,
+) -> TheoryTable:
+    """Check the paper's statements about a law of neurons and a linear layer.
+
+    Definition 4.1, Theorem 4.2, Lemma 4.3, Corollary 4.4, Lemmas 4.5 and 4.7, Theorem 4.8 and
+    Corollary 4.9 where one law can tell, and Lemma A.3. A statement that does not hold as printed
+    has rows for what is printed, what is right, and the best that is known; ``docs/theory.md``
+    derives them. Under a measure all numbers are sums over its points. A cloud has no density:
+    its eps_S is an estimate, said so in the notes, and what needs a free energy is left out.
+
+    Parameters
+    ----------
+    problem : Problem
+        With W_0 as its `w`.
+    measure_or_particles : GibbsMeasure or Particles
+    w : Tensor (p, q), optional
+        The layer of today, such as that of stage two; None means W_0.
+    lambda_w : float, optional
+        None means 1/beta, or lambda_rho at beta = inf.
+    labels : array-like (n,), optional
+        Classes for NC1; None reads them off one-hot targets.
+    tol : float, default 1e-6
+        eps_S below this counts as stationary.
+
+    Returns
+    -------
+    TheoryTable
+        Prints as a table; `.markdown()`, `.csv()`, `.as_dicts()`, `.contradictions`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arguments do not belong together.
+
+    Examples
+    --------
+    >>> from gibbs import solve_gibbs
+    >>> x = torch.tensor([[1.0], [0.7], [-0.3], [-0.9]], dtype=torch.float64)
+    >>> y = torch.eye(2, dtype=torch.float64)[[0, 0, 1, 1]]
+    >>> problem = Problem(x, y, torch.eye(2, dtype=torch.float64), beta=100.0)
+    >>> measure = solve_gibbs(problem, generator=torch.Generator().manual_seed(0)).measure
+    >>> table = check_theory(problem, measure)
+    >>> row = table.row("Theorem 4.2: H is the resolvent's")
+    >>> row.holds, row.assumptions_met, table.contradictions
+    (True, True, ())
+    """
+    law = law_of(problem, measure_or_particles, w=w, lambda_w=lambda_w)
+    classes = None if labels is None else _read_labels(labels, problem.n_samples)
+    return TheoryTable(
+        (
+            *feature_rows(law, tol),
+            *layer_rows(law),
+            *collapse_rows(law, classes),
+            *balance_rows(law, tol),
+            *kernel_rows(law),
+            *descent_rows(law, tol, check_assumptions(problem)[:2]),
+            *energy_rows(law),
+        )
+    )
+
+
+def _read_labels(labels: ArrayLike | Tensor, n: int) -> Tensor:
+    """Classes as numbers, whatever sorts."""
+    found = read_labels(labels)
+    if found.shape != (n,):
+        raise ValueError(f"labels must have shape ({n},), got {found.shape}")
+    return torch.from_numpy(np.unique(found, return_inverse=True)[1])

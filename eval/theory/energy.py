@@ -1,0 +1,178 @@
+r"""Lemma A.3, Theorem 4.8 and Corollary 4.9 at one law.
+
+With D = p + d, L = L_n + lambda_w/2 |W|^2, and E the free energy as printed, entropy and all,
+E = L + KL/beta - D/(2 beta) log(2 pi/(beta lambda)). For 0 < s < 1, by Donsker and Varadhan,
+
+.. math:: s \tfrac{\beta\lambda}{2} E|\theta|^2 \le KL(\rho|\rho_0) - \tfrac D2 \log(1 - s).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from eval.collapse import nc1
+from eval.theory.assumptions import (
+    AssumptionCheck,
+    activation_constant,
+    balanced_classes,
+    bounded_activation,
+    need,
+)
+from eval.theory.features import stationary, untruncated
+from eval.theory.kernel import MOST_SAMPLES, prior_kernel
+from eval.theory.law import Law
+from eval.theory.table import BoundCheck
+from gibbs.dual import solve_ridge
+
+__all__ = ["descent_rows", "energy_rows", "explicit_loss_bound", "second_moment_bound"]
+
+
+def energy_rows(law: Law) -> list[BoundCheck]:
+    """Lemma A.3: loss, divergence and second moment by the free energy.
+
+    As printed the bounds of the second moment fail for beta lambda well above 1: the prior has
+    E|theta|^2 = D/(beta lambda), and they are negative there. Donsker and Varadhan at s = 1/2 gives
+    E|theta|^2 <= 4/(beta lambda) (KL + D/2 log 2); the best s gives the sharp bound.
+    """
+    if law.kl is None or math.isinf(law.problem.beta):
+        note = "left out: a cloud has no entropy, hence no free energy"
+        lacks = need("density", "rho has a density", False, "a cloud has no density")
+        return [BoundCheck.compare("Lemma A.3", "", "printed", math.nan, math.nan, (lacks,), note)]
+    problem, kl = law.problem, law.kl
+    beta, decay, size = problem.beta, problem.decay, problem.n_features + problem.n_inputs
+    loss = law.loss + law.lambda_w / 2 * float(law.w.square().sum())
+    constant = size / 2 * math.log(2 * math.pi / (decay * beta)) / beta
+    energy = loss + kl / beta - constant
+    wide = 1 + size * math.log(8 * math.pi / (decay * beta))
+    square = law.mean_square
+    third, fourth = "Lemma A.3: E|theta|^2", "Lemma A.3: L + lambda/2 E|theta|^2"
+    both = loss + decay / 2 * square
+    simple = 4 / (decay * beta) * (kl + size / 2 * math.log(2))
+    sharp = second_moment_bound(kl, size) / (decay * beta)
+    compare = BoundCheck.compare
+    return [
+        compare("Lemma A.3: L", "", "printed", loss, energy + constant),
+        compare("Lemma A.3: KL", "", "printed", kl, beta * (energy + constant)),
+        compare(third, "", "printed", square, 4 / decay * (energy + wide / beta)),
+        compare(third, "", "corrected", square, simple),
+        compare(third, "", "sharp", square, sharp),
+        compare(fourth, "", "printed", both, 3 * energy + constant + 2 * wide / beta),
+        compare(fourth, "", "corrected", both, loss + decay / 2 * simple),
+    ]
+
+
+def second_moment_bound(kl: float, size: int) -> float:
+    """Most E|z|^2 of a law on R^size with a divergence of kl from N(0, I).
+
+    The least of 2 (kl - size/2 log(1 - s)) / s: size v at v > 1 with
+    size/2 (v - 1 - log v) = kl, attained by N(0, v I).
+
+    Examples
+    --------
+    >>> second_moment_bound(0.0, 3)
+    3.0
+    """
+    low, high = 1.0, 2.0 + 4 * kl / size
+    for _ in range(200):
+        middle = (low + high) / 2
+        if size / 2 * (middle - 1 - math.log(middle)) < kl:
+            low = middle
+        else:
+            high = middle
+    return size * low
+
+
+def explicit_loss_bound(law: Law) -> tuple[float, float]:
+    r"""Bounds of min_rho (L_n + KL/beta) at this W: F_0 = 1/2 <Y, A_0^-1 Y>, and C/beta.
+
+    F_0 is the energy of the law whose u are the prior's: min E = min F <= F(prior). A_0 has
+    the prior's kernel, and A_0 >= (gamma^2/lambda) lambda_* s_q^2 gives
+
+    .. math:: F_0 \le C/\beta, \qquad C = \frac{\beta\lambda_\rho |Y|_F^2}
+        {2 \gamma^2 \lambda_* s_q^2}.
+
+    Inf where lambda_* is not above round-off.
+    """
+    problem, k = law.problem, prior_kernel(law.problem)
+    first = 0.5 * float((problem.y * solve_ridge(problem, k, problem.y)).sum())
+    values = torch.linalg.eigvalsh(k)
+    noise = 8 * problem.n_samples * torch.finfo(torch.float64).eps * float(values[-1])
+    if values[0] <= noise:
+        return first, math.inf
+    least = float(values[0]) * float(torch.linalg.svdvals(law.w)[-1]) ** 2
+    squares = float(problem.y.square().sum())
+    return first, problem.decay * squares / (2 * problem.gamma**2 * least)
+
+
+def descent_rows(law: Law, tol: float, assumed: tuple[AssumptionCheck, ...]) -> list[BoundCheck]:
+    """Theorem 4.8 and Corollary 4.9, at one law; `assumed` are Assumptions 1 and 2."""
+    problem, beta = law.problem, law.problem.beta
+    if math.isinf(beta):
+        return []
+    scaled = beta * law.regularized_loss
+    note = "left: beta L_lambda; C_4 is not explicit in n, see check_flow and check_sequence"
+    name = "Theorem 4.8"
+    rows = [BoundCheck.compare(name, "22", "printed", scaled, math.nan, assumed, note)]
+    free, still = untruncated(law), stationary(law, tol)
+    usable = problem.sigma.smooth_and_bounded and problem.n_samples <= MOST_SAMPLES
+    if law.kl is not None and free.met and usable:
+        energy = law.loss + law.kl / beta
+        first, second = explicit_loss_bound(law)
+        name += " at the minimizer"
+        rows += [
+            BoundCheck.compare(
+                name, "", "sharp", energy, first, (free, still), "L_n + KL/beta <= F_0"
+            ),
+            BoundCheck.compare(
+                name + ", C/beta",
+                "",
+                "sharp",
+                energy,
+                second,
+                (free, still),
+                f"C = {beta * second:.4g}" + ("" if second < math.inf else ": lambda_* round-off"),
+            ),
+        ]
+    return [*rows, *_corollary_4_9(law, still, assumed)]
+
+
+def _corollary_4_9(
+    law: Law, still: AssumptionCheck, assumed: tuple[AssumptionCheck, ...]
+) -> list[BoundCheck]:
+    r"""Corollary 4.9 with C_4 = beta L_lambda and, as it cannot be larger, C_3 = gamma.
+
+    As printed: NC1 <= delta_0 = 640 C_4^3 / (gamma^2 beta^(1/3)). Corrected, by
+    NC1 <= kappa(W)^2 2 L_n q/(q-1), s_1^2 <= 2 C_4 and max(1, gamma) s_q >= beta^(-1/3):
+    4 max(1, gamma)^2 C_4^2 q/(q-1) / beta^(1/3). Both ask for lambda_rho = lambda_w = 1/beta.
+    """
+    problem, beta = law.problem, law.problem.beta
+    balanced = balanced_classes(problem)
+    n, q = problem.y.shape
+    if not balanced.met or q < 2:
+        return []
+    c4, c1 = beta * law.regularized_loss, activation_constant(problem.sigma)
+    try:
+        value = nc1(law.features, problem.y.argmax(dim=1))
+    except ValueError:
+        return []
+    needed = max((2 * c1**2 * n * c4) ** 6, (4 * q / n) ** 3, 64 * (q * c4) ** 2)
+    cold = need("beta", "beta large", beta >= needed, f"beta is {beta:.3g}, not {needed:.3g}")
+    weights = [problem.decay * beta, law.lambda_w * beta]
+    same = need(
+        "weights",
+        "lambda_rho = lambda_w = 1/beta",
+        all(abs(weight - 1) < 1e-9 for weight in weights),
+        "lambda_rho or lambda_w is not 1/beta",
+    )
+    needs = (still, balanced, cold, same, bounded_activation(problem), untruncated(law))
+    printed = 640 * c4**3 / problem.gamma**2 * beta ** (-1 / 3)
+    corrected = 4 * max(1, problem.gamma) ** 2 * c4**2 * q / (q - 1) * beta ** (-1 / 3)
+    name, note = "Corollary 4.9: NC1", "right: the least delta_0 that it allows"
+    return [
+        BoundCheck.compare(
+            name, "", "printed", value, printed, (*assumed, *needs), note + ", C_3 = gamma"
+        ),
+        BoundCheck.compare(name, "", "corrected", value, corrected, needs, note),
+    ]
