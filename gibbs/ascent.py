@@ -19,7 +19,7 @@ from gibbs.problem import Problem
 
 __all__ = ["Ascent", "Scouts", "line_search", "maximize"]
 
-MOST_STEPS = 60
+MOST_STEPS = 40
 
 MOST_FAILURES = 4
 
@@ -155,9 +155,9 @@ class Ascent:
 
         A step whose draw does not bear out half of the promised gain, or that no short bridge
         leads to, narrows the region that the model is trusted in. False if that happens too
-        often in a row.
+        often.
         """
-        settled, failed, radius = 0, 0, math.inf
+        settled, failed, radius = 0, 0.0, math.inf
         for _ in range(MOST_STEPS):
             model, points = self.model()
             value = dual_value(model)
@@ -173,7 +173,7 @@ class Ascent:
                 failed += 1
             else:
                 radius = max(radius, 2 * length)
-                failed = 0
+                failed = max(0.0, failed - 0.5)
             settled = settled + 1 if gain < enough and size > 0.5 else 0
             if settled >= 2:
                 return True
