@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test test-all lint format clean
+.PHONY: help install demo test test-all lint format bench clean
 
 help:
 	@echo "make demo      set up, then run on separable data and on digits"
 	@echo "make test      set up, then the test suite"
 	@echo "make test-all  the test suite with its slow tests"
+	@echo "make bench     one step of stage one against plain autograd and a roofline"
 	@echo "make lint      format, lint, types, import directions"
 
 install: $(STAMP)
@@ -40,6 +41,9 @@ lint: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -P benchmarks/engine.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -13,18 +13,22 @@ from gibbs.minimizer import GibbsResult, certify, solve_gibbs
 from gibbs.network import features, kernel, outputs
 from gibbs.particles import Particles, sample_normal, sample_prior
 from gibbs.problem import Problem
+from gibbs.schedules import Annealed, Cosine, Piecewise
 from gibbs.truncation import truncate, truncate_slope
 
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "Annealed",
     "Certificate",
+    "Cosine",
     "GibbsMeasure",
     "GibbsResult",
     "LangevinResult",
     "LangevinState",
     "LangevinStatus",
     "Particles",
+    "Piecewise",
     "Problem",
     "StopRun",
     "certify",

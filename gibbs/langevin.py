@@ -12,12 +12,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from gibbs.coupling import Coupling, Uncoupled, couple
 from gibbs.curvature import largest_curvature
-from gibbs.energy import data_loss, mean_square, neuron_gradient, pull
-from gibbs.network import neuron_blocks, outputs
+from gibbs.energy import data_loss, mean_square
+from gibbs.engine import Engine, TiledCloud
 from gibbs.particles import Particles
 from gibbs.problem import Problem
-from gibbs.truncation import truncate
 
 __all__ = [
     "LangevinResult",
@@ -32,10 +32,6 @@ __all__ = [
 
 StepSize = float | Literal["auto"] | Callable[[int], float]
 """A constant, "auto", or a schedule: a function of the step number 0, 1, ..."""
-
-ACTIVATION_BUDGET = 256 * 2**20
-"""Bytes of first-layer activations kept from the forward to the backward pass; beyond it they
-are computed again."""
 
 DIVERGENCE_FACTOR = 1e3
 """A loss this many times above both its start and the loss of zero outputs has diverged."""
@@ -72,7 +68,7 @@ class LangevinState:
         How many steps the run was asked for.
     problem : Problem
     particles : Particles
-        The live buffers of the run: clone what is to be kept.
+        All p coordinates of every a, also those that do not couple; a copy, not to be changed.
     features : Tensor (n, p)
     outputs : Tensor (n, q)
     step_size : float
@@ -190,38 +186,32 @@ def run_langevin(
     """
     names = dict(observers or {})
     _check_arguments(problem, particles, n_steps, step_size, batch_size, generator, names, every)
-    particles = particles.clone()
-    everything = _Pass(problem, particles, problem.n_samples)
-    minibatch = None if batch_size is None else _Pass(problem, particles, batch_size)
-    sizes = _StepSizes(problem, step_size, batch_size)
+    run = _Run(problem, particles, batch_size, generator)
+    sizes = _StepSizes(run.problem, step_size, batch_size)
     batches = _batches(problem, batch_size, generator)
     history: dict[str, list[float]] = {name: [] for name in (*_RECORDED, *names)}
-    sound, last, status = particles, 0, LangevinStatus.COMPLETED
+    sound, last, status = particles.clone(), 0, LangevinStatus.COMPLETED
     eta = math.nan
     for step in range(n_steps + 1):
         if step < n_steps:
-            eta = sizes.at(step, particles)
-        if minibatch is None or step % every == 0 or step == n_steps:
-            everything.forward(problem.x, problem.y)
+            eta = sizes.at(step, run.cloud)
         if step % every == 0 or step == n_steps:
-            state = LangevinState(
-                step, n_steps, problem, particles, everything.features, everything.outputs, eta
-            )
-            row = _measure(state, everything.gradient_norm(), history)
+            state = run.look(step, n_steps, eta, sound if step == 0 else None)
+            row = _measure(state, run.gradient_norm(), history)
             if row is None:
                 status = LangevinStatus.DIVERGED
                 break
-            sound, last = particles.clone(), step
+            sound, last = state.particles, step
             wanted = observe(state, names, row)
             for name, value in row.items():
                 history[name].append(value)
             if not wanted:
                 status = LangevinStatus.STOPPED
                 break
+        elif batch_size is None:
+            run.everything.forward(problem.x, problem.y)
         if step < n_steps:
-            if minibatch is not None:
-                minibatch.forward(*next(batches))
-            (minibatch or everything).descend(eta, generator)
+            run.descend(eta, None if batch_size is None else next(batches), generator)
     tensors = {name: torch.tensor(values, dtype=torch.float64) for name, values in history.items()}
     return LangevinResult(sound, problem.w, tensors, status, last)
 
@@ -257,63 +247,62 @@ def observe(state: LangevinState, observers: Mapping[str, Observer], row: dict[s
     return wanted
 
 
-class _Pass:
-    """Forward and backward pass over some samples, tile by tile of neurons, in kept buffers."""
+class _Run:
+    """The moving parts of a run: the coordinates that couple, and those drawn when looked at."""
 
-    def __init__(self, problem: Problem, particles: Particles, n_rows: int) -> None:
-        self.problem = problem
-        self.particles = particles
-        self.blocks = neuron_blocks(len(particles))
-        wanted = len(particles) * n_rows * problem.x.element_size()
-        self.keeps = wanted <= ACTIVATION_BUDGET
-        rows = len(particles) if self.keeps else self.blocks[0].stop
-        self.values = problem.x.new_empty(rows, n_rows)
-        tile = self.blocks[0].stop
-        self.work = problem.x.new_empty(2, tile, n_rows)
-        self.noise = problem.x.new_empty(tile * max(problem.n_features, problem.n_inputs))
+    def __init__(
+        self,
+        problem: Problem,
+        particles: Particles,
+        batch_size: int | None,
+        generator: torch.Generator,
+    ) -> None:
+        self.full = problem
+        self.coupling: Coupling = couple(problem)
+        self.problem = self.coupling.problem
+        b, c = self.coupling.split(particles.a)
+        self.cloud = TiledCloud(Particles(b, particles.u))
+        own = None
+        if problem.temperature > 0 and c.numel():
+            seed = torch.randint(2**62, (), generator=generator, device=problem.device)
+            own = torch.Generator(problem.device).manual_seed(int(seed))
+        self.uncoupled = Uncoupled(c, problem.decay, problem.temperature, own)
+        self.everything = Engine(self.problem, self.cloud, problem.n_samples)
+        self.minibatch = None
+        if batch_size is not None:
+            self.minibatch = Engine(self.problem, self.cloud, batch_size)
 
-    def forward(self, x: Tensor, y: Tensor) -> None:
-        """Compute features (n, p), outputs (n, q) and the forces on the outgoing weights."""
-        problem = self.problem
-        self.x = x
-        self.features = x.new_zeros(len(x), problem.n_features)
-        for block in self.blocks:
-            reach = truncate(self.particles.a[block], problem.truncation)
-            self.features.addmm_(self._activate(block).T, reach)
-        self.features.div_(len(self.particles))
-        self.outputs = outputs(self.features, problem.w, problem.gamma)
-        self.forces = pull(self.outputs - y, problem.w, problem.gamma)
+    def look(
+        self, step: int, n_steps: int, eta: float, particles: Particles | None
+    ) -> LangevinState:
+        """Pass forward over all samples, and return all coordinates as they are now.
 
-    def _activate(self, block: slice) -> Tensor:
-        """sigma(u . x) of a tile (m, n)."""
-        out = self.values[block] if self.keeps else self.values[: block.stop - block.start]
-        torch.mm(self.particles.u[block], self.x.T, out=out)
-        return self.problem.sigma.value_(out)
-
-    def _gradients(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        for block in self.blocks:
-            values = self.values[block] if self.keeps else self._activate(block)
-            a, u = self.particles.a[block], self.particles.u[block]
-            work = (self.work[0, : len(a)], self.work[1, : len(a)])
-            yield block, *neuron_gradient(self.problem, a, u, values, self.x, self.forces, work)
+        `particles` spares the way back where they are known.
+        """
+        c = self.uncoupled.draw()
+        self.everything.forward(self.full.x, self.full.y, c)
+        if particles is None:
+            cloud = self.cloud.particles()
+            particles = Particles(self.coupling.join(cloud.a, c), cloud.u)
+        h = self.coupling.join(self.everything.features, self.everything.uncoupled_features)
+        return LangevinState(step, n_steps, self.full, particles, h, self.everything.outputs, eta)
 
     def gradient_norm(self) -> float:
-        """Root mean square over the neurons of |grad V|."""
-        total = sum(float(a.square().sum() + u.square().sum()) for _, a, u in self._gradients())
-        return math.sqrt(total / len(self.particles))
+        """Root mean square over the neurons of |grad V|, after :meth:`look`."""
+        total = self.full.decay**2 * float(self.uncoupled.draw().square().sum())
+        total += sum(float(part.square().sum()) for part in self.everything.gradients())
+        return math.sqrt(total / self.cloud.n_neurons)
 
-    def descend(self, eta: float, generator: torch.Generator) -> None:
-        """Take one step, in place. The noise comes tile by tile, of a fixed tile size."""
-        scale = math.sqrt(2 * eta * self.problem.temperature)
-        for block, grad_a, grad_u in self._gradients():
-            for theta, gradient in (
-                (self.particles.a[block], grad_a),
-                (self.particles.u[block], grad_u),
-            ):
-                theta.sub_(gradient, alpha=eta)
-                if scale > 0:
-                    noise = self.noise[: theta.numel()].normal_(generator=generator)
-                    theta.add_(noise.view_as(theta), alpha=scale)
+    def descend(
+        self, eta: float, batch: tuple[Tensor, Tensor] | None, generator: torch.Generator
+    ) -> None:
+        """Take one step on a batch, or on all samples, whose forward pass has been made."""
+        engine = self.everything
+        if self.minibatch is not None and batch is not None:
+            engine = self.minibatch
+            engine.forward(*batch)
+        engine.descend(eta, generator)
+        self.uncoupled.advance(eta)
 
 
 class _StepSizes:
@@ -342,14 +331,14 @@ class _StepSizes:
             self.batches = [problem.x[order[:kept]] for order in rows]
             self.directions = [problem.y[order[:kept]] for order in rows]
 
-    def at(self, step: int, particles: Particles) -> float:
+    def at(self, step: int, cloud: TiledCloud) -> float:
         """Return eta for this step."""
         if callable(self.step_size):
             return _positive_step(self.step_size(step), f"step_size at step {step}")
         if self.step_size != "auto":
             return float(self.step_size)
         if step % self.INTERVAL == 0 or (step < self.INTERVAL and step & (step - 1) == 0):
-            self._measure(particles, first=step == 0)
+            self._measure(cloud.particles(), first=step == 0)
         return self.current
 
     def _measure(self, particles: Particles, first: bool) -> None:

@@ -8,6 +8,7 @@ import torch
 from problems import seeded, small_problem
 from quadrature import gibbs_minimizer
 
+import gibbs.engine
 import gibbs.langevin
 from gibbs import (
     LangevinStatus,
@@ -27,7 +28,7 @@ from gibbs import (
 @pytest.mark.parametrize("radius", [None, 0.8])
 @pytest.mark.parametrize("budget", [2**40, 0])
 def test_zero_temperature_is_gradient_descent(radius, budget, monkeypatch):
-    monkeypatch.setattr(gibbs.langevin, "ACTIVATION_BUDGET", budget)
+    monkeypatch.setattr(gibbs.engine, "BUDGET", budget)
     problem = small_problem(beta=math.inf, truncation=radius, activation="tanh")
     start = sample_normal(problem, 600, generator=seeded())
     result = run_langevin(problem, start, n_steps=5, step_size=0.3, generator=seeded())
