@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gibbs.bridge import Bridge, Draw, build_bridge, log_prior, resample, surround
+from gibbs.bridge import Bridge, Draw, build_bridge, log_prior, resample, surround, tilts_at
 from gibbs.domain import Guard
 from gibbs.dual import StepLog, Tilted, dual_value, gap_of, newton_direction, tilt
 from gibbs.measure import Target, mala
@@ -41,22 +41,28 @@ class Scouts:
     """Points that look for mass which the draws have missed: half of them start hot each time.
 
     Hot starts are prior draws scaled up, to the widest range that can matter:
-    sqrt(2 (max e + 40)) prior deviations in all.
+    sqrt(2 (max e + 40)) prior deviations in all, for the largest e(u) that is known: `top`, then
+    that of the points found.
     """
 
     def __init__(
-        self, small: Problem, generator: torch.Generator, visitors: Tensor | None = None
+        self,
+        small: Problem,
+        generator: torch.Generator,
+        visitors: Tensor | None = None,
+        top: float = 0.0,
     ) -> None:
         self.small, self.generator = small, generator
         self.visitors = visitors
         self.settled = torch.zeros(0, small.n_inputs, device=small.device)
-        self.top = 0.0
+        self.top = top
 
     def explore(self, dual: Tensor, n_moves: int, n: int = N_SCOUTS) -> Tensor:
         """Where they get to at G: (M, r), float32."""
         start = [self._hot(n)]
         if self.visitors is not None:
-            start.append(self.visitors.to(start[0]))
+            some = torch.randperm(len(self.visitors), generator=self.generator)[:n]
+            start.append(self.visitors[some].to(start[0]))
         elif len(self.settled):
             start.append(self.settled)
         target = Target(self.small, self.small.x.float(), dual)
@@ -138,6 +144,7 @@ class Ascent:
 
     def begin_near(self, dual: Tensor, points: Tensor, weights: Tensor, n: int) -> bool:
         """Start at a G from weighted points near its mu_G; False if no bridge led there."""
+        self.scouts.top = float(tilts_at(self.small, dual, points.float()).max())
         self.scouts.settled = points[
             torch.multinomial(weights, N_SCOUTS, replacement=True, generator=self.generator)
         ].float()
@@ -174,7 +181,7 @@ class Ascent:
             else:
                 radius = max(radius, 2 * length)
                 failed = max(0.0, failed - 0.5)
-            settled = settled + 1 if gain < enough and size > 0.5 else 0
+            settled = settled + 1 if gain < enough and size > 0.5 and reached > -math.inf else 0
             if settled >= 2:
                 return True
             if failed >= MOST_FAILURES:
@@ -183,15 +190,15 @@ class Ascent:
 
     def remember(self, draw: Draw, dual: Tensor) -> None:
         """Take a draw into the model."""
-        tilted = draw.tilted(self.small, dual)
-        u = draw.u
+        log_weights = draw.base + tilts_at(self.small, dual, draw.u)
+        kept, u = max(1, self.most_points // N_REMEMBERED), draw.u
         if draw.proposal is None:
-            u = u[resample(tilted.weights, len(u), self.generator)]
-        kept = max(1, self.most_points // N_REMEMBERED)
+            u = u[resample(torch.softmax(log_weights, 0), len(u), self.generator)]
         if len(u) > kept:
             u = u[torch.randperm(len(u), device=u.device, generator=self.generator)[:kept]]
+        log_z = float(torch.logsumexp(log_weights, 0))
         self.visited.append(dual)
-        self.remembered.append(_Remembered(self.small, u, dual, tilted.log_z, draw.proposal))
+        self.remembered.append(_Remembered(self.small, u, dual, log_z, draw.proposal))
         self.remembered = self.remembered[-N_REMEMBERED:]
 
     def model(self) -> tuple[Tilted, Tensor]:
@@ -260,14 +267,14 @@ def maximize(
     size, start = 1.0, model.dual
     for _ in range(most):
         direction, slope = newton_direction(model, tolerance=1e-3, most=30)
+        if slope <= tolerance * abs(dual_value(model)):
+            break
         left = radius - float((model.dual - start).norm())
         longest = min(1.0, max(left, 0.0) / float(direction.norm()))
         model, size = line_search(model, direction, slope, least, longest, inside)
         if longest < 1:
             break
         if size < 1 and model.effective_size < 1.3 * least:
-            break
-        if slope < tolerance * abs(dual_value(model)):
             break
     return model, size
 

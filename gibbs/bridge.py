@@ -215,7 +215,7 @@ def _next_level(walk: _Walk, least: float) -> float:
     for _ in range(30):
         middle = (low + high) / 2
         low, high = (middle, high) if walk.size_at(middle) >= least else (low, middle)
-    return max(low, walk.level + 1e-4)
+    return min(1.0, max(low, walk.level + 1e-4))
 
 
 def log_prior(small: Problem, u: Tensor) -> Tensor:

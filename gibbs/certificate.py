@@ -31,6 +31,9 @@ class Certificate:
         Why not, "" where certified.
     phase_masses : tuple of (float, float)
         Mass of each phase under mu_G, and in the certified measure; empty for quadrature.
+    bounded : bool
+        Whether `dual` and `primal` can be taken for bounds: not where mass was missed, or the edge
+        of the domain is not known.
     """
 
     dual: float
@@ -44,6 +47,7 @@ class Certificate:
     certified: bool
     reason: str
     phase_masses: tuple[tuple[float, float], ...] = ()
+    bounded: bool = True
 
     @property
     def relative_gap(self) -> float:
@@ -55,11 +59,14 @@ class Certificate:
         """95 % interval of the largest dual value, which is the least free energy.
 
         It lies between `dual` and `primal`; Student's quantiles over the replays on either side.
+        The whole line where they are not bounds.
         """
+        if not self.bounded:
+            return -math.inf, math.inf
         if not self.n_replays:
             return self.dual, self.primal
         t = student_quantile(self.n_replays - 1)
-        above = math.hypot(self.dual_stderr, self.gap_stderr)
+        above = self.dual_stderr + self.gap_stderr  # of the same replays: not independent
         return self.dual - t * self.dual_stderr, self.dual + max(0.0, self.gap) + t * above
 
 
@@ -76,6 +83,7 @@ def refusal(reason: str) -> Certificate:
         n_replays=0,
         certified=False,
         reason=reason,
+        bounded=False,
     )
 
 

@@ -277,7 +277,7 @@ def within(certificate: Certificate, found: Edge) -> Certificate:
     if found.outside:
         return outside_certificate(found, certificate.method)
     if found.reason:
-        return replace(certificate, certified=False, reason=found.reason)
+        return replace(certificate, certified=False, reason=found.reason, bounded=False)
     return certificate
 
 

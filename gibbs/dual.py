@@ -228,7 +228,7 @@ def refit(tilted: Tilted, start: Tensor | None = None) -> Tensor:
         while True:
             there = _Derivatives(tilted, at.dual + size * direction)
             rise = _bracket(tilted, there.dual, there.log_mass - here) - value
-            if rise >= 1e-4 * size * slope - noise * scale:
+            if rise >= 1e-4 * size * slope - noise * scale or size < 1e-12:
                 break
             size /= 2
         at, value = there, value + rise

@@ -12,14 +12,14 @@ from torch import Tensor
 from gibbs.ascent import Ascent, Scouts
 from gibbs.bridge import Bridge, Draw, build_bridge, surround
 from gibbs.certificate import Certificate, refusal
-from gibbs.domain import edge, has_domain, outside_certificate, within
+from gibbs.domain import edge, has_domain, in_domain, outside_certificate, within
 from gibbs.dual import Progress, StepLog, Tilted, refit, tilt
 from gibbs.flow import mean_field_flow
 from gibbs.measure import GibbsMeasure
 from gibbs.particles import Particles
 from gibbs.phases import Phases, output_shares
 from gibbs.problem import Problem
-from gibbs.quadrature import certificate_at, quadrature_certificate, settle
+from gibbs.quadrature import RuleTooLarge, certificate_at, quadrature_certificate, settle
 from gibbs.replays import judge, pool
 
 __all__ = ["GibbsResult", "certify", "solve_gibbs"]
@@ -116,7 +116,7 @@ def solve_gibbs(
     >>> result.certificate.method, result.certificate.certified
     ('quadrature', True)
     """
-    _check(problem, n_particles, tol, method, n_replays)
+    _check(problem, n_particles, tol, method, n_replays, max_rounds)
     small, basis = _reduced(problem)
     if 4 * n_particles * small.n_samples > memory_budget:
         raise ValueError(
@@ -125,41 +125,78 @@ def solve_gibbs(
         )
     log = StepLog(progress)
     start = None if warm_start is None else _start(small, basis, warm_start)
+    if start is not None and has_domain(small):
+        inside, _ = in_domain(small, start[0], generator=generator, share=0.9)
+        start = (inside, *start[1:])
     if method == "quadrature" and small.n_inputs > 2:
         raise ValueError(f"method='quadrature' needs rank <= 2, got rank {small.n_inputs}")
     if method != "monte_carlo" and small.n_inputs <= 2:
-        tilted, grid = settle(small, None, log, start=start[0] if start else None)
-        certificate = quadrature_certificate(tilted, tol)
-        return _result(problem, basis, tilted, grid, certificate, log)
+        try:
+            tilted, grid = settle(small, None, log, start=start[0] if start else None)
+            certificate = quadrature_certificate(tilted, tol)
+            return _result(problem, basis, tilted, grid, certificate, log)
+        except RuleTooLarge:
+            if method == "quadrature":
+                raise
+    effort = _Effort(n_particles, n_moves, n_replays, max_rounds, tol, memory_budget)
+    return _by_monte_carlo(problem, small, basis, start, effort, generator, log)
+
+
+@dataclass(frozen=True)
+class _Effort:
+    """How much work a Monte Carlo solution may take: arguments of :func:`solve_gibbs`."""
+
+    n_particles: int
+    n_moves: int
+    n_replays: int
+    max_rounds: int
+    tol: float
+    memory_budget: int
+
+
+def _by_monte_carlo(
+    problem: Problem,
+    small: Problem,
+    basis: Tensor,
+    start: tuple[Tensor, Tensor, Tensor] | None,
+    effort: _Effort,
+    generator: torch.Generator,
+    log: StepLog,
+) -> GibbsResult:
+    """Climb, judge by fresh draws, and go on from those until the gap is certified."""
+    n, n_moves = effort.n_particles, effort.n_moves
     ascent = Ascent(
         small,
         n_moves=n_moves,
-        tol=tol,
-        memory_budget=memory_budget,
+        tol=effort.tol,
+        memory_budget=effort.memory_budget,
         generator=generator,
         log=log,
     )
-    few = max(100, n_particles // 4)
+    few = max(100, n // 4)
     if start is None or not ascent.begin_near(*start, few):
         ascent.begin(few)
     found = ascent.climb(few)
     if not found and not has_domain(small):
         flow = mean_field_flow(small, few, n_moves=n_moves, generator=generator, log=log)
         found = ascent.begin_near(*flow, few) and ascent.climb(few)
-    for number in range(max_rounds if found else 0):
+    last = None
+    for number in range(effort.max_rounds if found else 0):
         if number > 0:
-            ascent.climb(n_particles)
+            ascent.climb(n)
         try:
-            bridge, _ = ascent.propose(n_particles)
+            bridge, _ = ascent.propose(n)
         except ArithmeticError:
             break
-        draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
-        certificate, phases = judge(bridge, draws, tol, generator=generator)
+        draws = [bridge.draw(n, generator=generator) for _ in range(effort.n_replays)]
+        certificate, phases = judge(bridge, draws, effort.tol, generator=generator)
         certificate = _within(small, bridge.dual, certificate, generator)
-        pooled = pool(draws)
-        if certificate.certified or number == max_rounds - 1:
-            return _judged(problem, basis, bridge, pooled, certificate, phases, log)
-        ascent.remember(pooled, bridge.dual)
+        last = (bridge, pool(draws), certificate, phases)
+        if certificate.certified:
+            break
+        ascent.remember(last[1], bridge.dual)
+    if last is not None:
+        return _judged(problem, basis, *last, log)
     if found or has_domain(small):
         flow = mean_field_flow(small, few, n_moves=n_moves, generator=generator, log=log)
     return _unjudged(problem, basis, small, flow, log)
@@ -175,7 +212,9 @@ def _start(
     else:
         u, weights = warm_start.points @ warm_start.basis.T, warm_start.weights
     if u.shape[1] != len(basis):
-        raise ValueError(f"warm_start must have u of width d = {len(basis)}, got {u.shape[1]}")
+        raise ValueError(f"particles must have u of width d = {len(basis)}, got {u.shape[1]}")
+    if not bool(torch.isfinite(u).all()):
+        raise ValueError("particles must be finite, got NaN or inf")
     u = u @ basis
     values = small.sigma.value_(u @ small.x.T)
     law = replace(Tilted.uniform(small, values), weights=weights)
@@ -193,7 +232,9 @@ def certify(
     n_replays: int = 6,
     n_moves: int = 6,
 ) -> Certificate:
-    r"""Judge a measure, or a cloud of neurons by the dual point that its u's give.
+    r"""Judge the mu_G of a measure, or a cloud of neurons by the dual point that its u's give.
+
+    Of a measure the `tilt` G is judged, with a given u and the masses of phases chosen anew.
 
     A finite cloud has no entropy, hence no free energy of its own. Its natural dual point is
     G_K = -(n I + (gamma^2/lambda) K_N (x) W^T W)^-1 Y with the kernel K_N of its u's: the
@@ -219,9 +260,18 @@ def certify(
         visitors = points
     else:
         dual, visitors = measure_or_particles.tilt, None
-        points, weights = measure_or_particles.points, measure_or_particles.weights
+        if dual.shape != small.y.shape:
+            raise ValueError(
+                f"measure must have a tilt of shape (n, q) = {tuple(small.y.shape)}, got "
+                f"{tuple(dual.shape)}: that of the same samples"
+            )
+        _, points, weights = _start(small, basis, measure_or_particles)
     if method != "monte_carlo" and small.n_inputs <= 2:
-        return certificate_at(small, dual, tol)
+        try:
+            return certificate_at(small, dual, tol)
+        except RuleTooLarge:
+            if method == "quadrature":
+                raise
     if method == "quadrature":
         raise ValueError(f"method='quadrature' needs rank <= 2, got rank {small.n_inputs}")
     if has_domain(small):
@@ -268,7 +318,14 @@ def _bridge_at(
     return bridge
 
 
-def _check(problem: Problem, n_particles: int, tol: float, method: str, n_replays: int) -> None:
+def _check(
+    problem: Problem,
+    n_particles: int,
+    tol: float,
+    method: str,
+    n_replays: int,
+    max_rounds: int = 1,
+) -> None:
     if math.isinf(problem.beta):
         raise ValueError("beta must be finite for a Gibbs minimizer, got inf")
     if n_particles < 100:
@@ -277,6 +334,8 @@ def _check(problem: Problem, n_particles: int, tol: float, method: str, n_replay
         raise ValueError(f"tol must be > 0, got {tol}")
     if method not in {"auto", "quadrature", "monte_carlo"}:
         raise ValueError(f"method must be auto, quadrature or monte_carlo, got {method!r}")
+    if max_rounds < 1:
+        raise ValueError(f"max_rounds must be >= 1, got {max_rounds}")
     if n_replays < 2:
         raise ValueError(f"n_replays must be >= 2, got {n_replays}")
 

@@ -138,9 +138,13 @@ def fit_mixture(
     """
     u, weights = u.double(), weights.double()
     if len(u) > MOST_POINTS:
-        # Without replacement, by weight: nearly a sample of the law, without duplicates.
-        some = torch.multinomial(weights.clamp(min=1e-300), MOST_POINTS, generator=generator)
-        u, weights = u[some], weights.new_full((MOST_POINTS,), 1 / MOST_POINTS)
+        # By weight; a point that is drawn again counts more, and is on one side of the split.
+        drawn = torch.multinomial(
+            weights.clamp(min=1e-300), MOST_POINTS, replacement=True, generator=generator
+        )
+        counts = torch.bincount(drawn, minlength=len(u))
+        some = torch.nonzero(counts).squeeze(1)
+        u, weights = u[some], counts[some].to(u) / MOST_POINTS
     order = torch.randperm(len(u), device=u.device, generator=generator)
     held_out, train = order[: len(u) // 4], order[len(u) // 4 :]
     size = 1 / float(weights.square().sum())

@@ -8,7 +8,7 @@ inside of every region, has none of that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -58,6 +58,14 @@ class Phases:
         """Phase of each row of u (M, r), given e(u) (M,), as (M,)."""
         region = self.groups[self.regions.responsibilities(u).argmax(1)]
         return self.numbers[2 * region + (tilts > self.level)]
+
+    def merged(self, kept: Tensor) -> Phases:
+        """The phases that are `kept` (P,), bool; the others count as the heaviest, the first."""
+        kept = kept | (torch.arange(len(kept), device=kept.device) == 0)
+        renumbered = torch.where(kept, kept.cumsum(0) - 1, 0)
+        masses = self.masses[kept].clone()
+        masses[0] += self.masses[~kept].sum()
+        return replace(self, numbers=renumbered[self.numbers], masses=masses, chosen=masses)
 
     def log_ratio(self, u: Tensor, tilts: Tensor) -> Tensor:
         """log(chosen / mass under mu_G) at each row of u, as float64 (M,)."""

@@ -30,10 +30,14 @@ from gibbs.dual import (
 )
 from gibbs.problem import Problem
 
-__all__ = ["certificate_at", "quadrature_certificate", "settle"]
+__all__ = ["RuleTooLarge", "certificate_at", "quadrature_certificate", "settle"]
 
 BUDGET = 2.5e8
 """Most activations, points times samples, that a rule may take."""
+
+
+class RuleTooLarge(ValueError):
+    """The rule would take more activations than BUDGET before D and the features stand still."""
 
 
 def settle(
@@ -214,7 +218,9 @@ def legendre_rule(n_nodes: int) -> tuple[Tensor, Tensor]:
 
 def _check_size(small: Problem, points: int) -> None:
     if points * small.n_samples > BUDGET:
-        raise ValueError("quadrature did not converge: use method='monte_carlo'")
+        raise RuleTooLarge(
+            f"quadrature takes more than {BUDGET:g} activations: use method='monte_carlo'"
+        )
 
 
 def _maximize(tilted: Tilted, log: StepLog, reach: tuple[float, float]) -> Tilted:

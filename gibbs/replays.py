@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from gibbs.ascent import Scouts
-from gibbs.bridge import Bridge, Draw, log_ratio
+from gibbs.bridge import Bridge, Draw, log_ratio, tilts_at
 from gibbs.certificate import Certificate, student_quantile
-from gibbs.dual import Tilted, dual_value_at, gap_of, refit, tilt
+from gibbs.dual import Tilted, dual_value_at, gap_of, refit
 from gibbs.phases import Phases, choose_masses, find_phases, phase_kernels
 
 __all__ = ["judge", "pool"]
@@ -38,20 +38,20 @@ def judge(
 ) -> tuple[Certificate, Phases]:
     """Certificate of the pooled measure, and its phases; errors by the jackknife over draws."""
     n, small, dual = len(draws), bridge.small, bridge.dual
-    tilted = [draw.tilted(small, dual) for draw in draws]
-    pooled = Tilted.together(tilted)
+    # The activations of one draw are held at a time.
+    tilts = [tilts_at(small, dual, draw.u) for draw in draws]
+    log_weights = [draw.base + tilt for draw, tilt in zip(draws, tilts, strict=True)]
+    log_z = torch.stack([torch.logsumexp(each, 0) for each in log_weights])
     phases = find_phases(
         bridge.proposal.without_last(),
         torch.cat([draw.u for draw in draws]),
-        pooled.weights,
-        tilt(small, dual, pooled.values),
+        torch.softmax(torch.cat(log_weights), 0),
+        torch.cat(tilts),
     )
-    log_z = torch.tensor([t.log_z for t in tilted], dtype=torch.float64)
-    gap_of_some = (
-        _gap_of_phases(draws, tilted, phases)
-        if small.truncation is None
-        else _gap_of_refit(tilted, pooled)
-    )
+    if small.truncation is None:
+        phases, gap_of_some = _gap_of_phases(bridge, draws, tilts, phases)
+    else:
+        gap_of_some = _gap_of_refit([draw.tilted(small, dual) for draw in draws])
 
     def measure(chosen: Tensor, start: Tensor | None) -> tuple[float, float, Tensor, Tensor]:
         """Dual value, gap, and masses of the phases, from some of the draws."""
@@ -65,9 +65,8 @@ def judge(
     # Six draws may agree by chance: no less than the spread of the weights within them.
     within = math.sqrt(sum(draw.variance for draw in draws)) / n / small.beta
     dual_stderr = max(dual_stderr, within)
-    reason = _why_not(value, gap, gap_stderr, dual_stderr, n, tol) or _missed_mass(
-        bridge, draws, generator, visitors
-    )
+    missed = _missed_mass(bridge, draws, float(torch.cat(tilts).max()), generator, visitors)
+    reason = missed or _why_not(value, gap, gap_stderr, dual_stderr, n, tol)
     certificate = Certificate(
         dual=value,
         primal=value + gap,
@@ -80,6 +79,7 @@ def judge(
         certified=not reason,
         reason=reason,
         phase_masses=tuple(zip(masses.tolist(), best.tolist(), strict=True)),
+        bounded=not missed,
     )
     return certificate, replace(phases, masses=masses, chosen=best)
 
@@ -88,19 +88,21 @@ _GapOfSome = Callable[[Tensor, Tensor | None], tuple[float, Tensor, Tensor]]
 """Of some draws: the gap, the masses of the phases, and those chosen, from a first guess."""
 
 
-def _gap_of_phases(draws: list[Draw], tilted: list[Tilted], phases: Phases) -> _GapOfSome:
-    small, dual = tilted[0].problem, tilted[0].dual
-    top = max(t.log_z for t in tilted)
+def _gap_of_phases(
+    bridge: Bridge, draws: list[Draw], tilts: list[Tensor], phases: Phases
+) -> tuple[Phases, _GapOfSome]:
+    small, dual = bridge.small, bridge.dual
+    numbers = [phases.of(draw.u, tilt) for draw, tilt in zip(draws, tilts, strict=True)]
     n_phases = len(phases.masses)
-    parts = [
-        phase_kernels(
-            t.values,
-            math.exp(t.log_z - top) * t.weights,
-            phases.of(draw.u, tilt(small, dual, t.values)),
-            n_phases,
-        )
-        for t, draw in zip(tilted, draws, strict=True)
-    ]
+    # Without one of the draws every phase must still be there.
+    held = torch.stack([torch.bincount(each, minlength=n_phases) > 0 for each in numbers])
+    phases = phases.merged(held.sum(0) >= 2)
+    top = max(float((d.base + t).max()) for d, t in zip(draws, tilts, strict=True))
+    parts = []
+    for draw, tilt in zip(draws, tilts, strict=True):
+        values = small.sigma.value_(draw.u @ small.x.to(draw.u.dtype).T)
+        weights = torch.exp(draw.base + tilt - top)
+        parts.append(phase_kernels(values, weights, phases.of(draw.u, tilt), len(phases.masses)))
     kernels, sums = (torch.stack(part) for part in zip(*parts, strict=True))
 
     def gap(chosen: Tensor, start: Tensor | None) -> tuple[float, Tensor, Tensor]:
@@ -110,12 +112,12 @@ def _gap_of_phases(draws: list[Draw], tilted: list[Tilted], phases: Phases) -> _
         best, value = choose_masses(small, dual, inside, masses, start)
         return value, masses, best
 
-    return gap
+    return phases, gap
 
 
-def _gap_of_refit(tilted: list[Tilted], pooled: Tilted) -> _GapOfSome:
+def _gap_of_refit(tilted: list[Tilted]) -> _GapOfSome:
     """With truncation a given u is fitted anew to each subset; masses stay those of mu_G."""
-    best = refit(pooled)
+    best = refit(Tilted.together(tilted))
     one = torch.ones(1, dtype=torch.float64)
 
     def gap(chosen: Tensor, _: Tensor | None) -> tuple[float, Tensor, Tensor]:
@@ -137,14 +139,20 @@ def _why_not(
     floor = dual - 2 * dual_stderr
     if not floor > 0:
         return "the dual value is not above 0 by two standard errors"
-    reached = (max(0.0, gap) + student_quantile(n - 1) * gap_stderr) / floor
-    if reached > tol:
+    # Written so that NaN is not below anything.
+    least = 0.0 if gap <= 0 else gap
+    reached = (least + student_quantile(n - 1) * gap_stderr) / floor
+    if not reached <= tol:
         return f"relative gap {gap / dual:.2g}, with its error {reached:.2g}, above tol {tol:g}"
     return ""
 
 
 def _missed_mass(
-    bridge: Bridge, draws: list[Draw], generator: torch.Generator, visitors: Tensor | None
+    bridge: Bridge,
+    draws: list[Draw],
+    top: float,
+    generator: torch.Generator,
+    visitors: Tensor | None,
 ) -> str:
     """Compare with points that did not come from the proposal q.
 
@@ -153,7 +161,7 @@ def _missed_mass(
     """
     small, dual = bridge.small, bridge.dual
     met = torch.cat([log_ratio(small, dual, bridge.proposal, draw.u) for draw in draws])
-    scouts = Scouts(small, generator, visitors).explore(dual, 150, N_SCOUTS)
+    scouts = Scouts(small, generator, visitors, top=top).explore(dual, 150, N_SCOUTS)
     beyond = log_ratio(small, dual, bridge.proposal, scouts) > met.max() + 1
     share = float(beyond.double().mean())
     if share > 0.002:

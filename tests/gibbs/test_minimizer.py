@@ -375,3 +375,65 @@ def test_separable_data_are_certified():
             assert result.certificate.certified, result.certificate.reason
             duals.append(result.certificate.dual)
         assert duals[0] == pytest.approx(duals[1], rel=2e-3)
+
+
+def test_an_error_that_is_not_a_number_never_certifies():
+    from gibbs.replays import _why_not
+
+    assert _why_not(0.1, 1e-6, math.nan, 1e-6, 6, 0.1)
+    assert _why_not(0.1, math.nan, 1e-6, 1e-6, 6, 0.1)
+    assert not _why_not(0.1, 1e-6, 1e-7, 1e-6, 6, 0.1)
+
+
+def test_a_phase_that_one_draw_holds_is_merged():
+    """Without that draw its kernel would be 0/0."""
+    from gibbs.bridge import Draw, build_bridge, surround
+    from gibbs.replays import judge
+
+    problem = small_problem(**PROBLEMS["d1-sigmoid-beta1000-gamma3.0-decay0.001"])
+    measure = solve_gibbs(
+        problem, method="monte_carlo", n_particles=4000, generator=seeded()
+    ).measure
+    proposal = surround(problem, measure.points, measure.weights, generator=seeded(1))
+    bridge, _ = build_bridge(problem, measure.tilt, proposal, 4000, n_moves=3, generator=seeded(2))
+    draws = [bridge.draw(4000, generator=seeded(3 + k)) for k in range(6)]
+    whole, _ = judge(bridge, draws, 0.1, generator=seeded(9))
+    far = [draw.u.norm(dim=1) > draw.u.norm(dim=1).median() * 3 for draw in draws]
+    some = [
+        Draw(d.u[~f], d.base[~f], d.least_size, d.variance, d.proposal) if k else d
+        for k, (d, f) in enumerate(zip(draws, far, strict=True))
+    ]
+    judged, phases = judge(bridge, some, 0.1, generator=seeded(9))
+    assert math.isfinite(judged.gap_stderr)
+    assert len(phases.masses) <= len(whole.phase_masses)
+
+
+def test_degenerate_problems_are_solved():
+    problem = small_problem(d=3)
+    for easy in (
+        replace(problem, x=torch.zeros_like(problem.x)),
+        replace(problem, w=torch.zeros_like(problem.w)),
+    ):
+        result = solve_gibbs(easy, method="monte_carlo", n_particles=500, generator=seeded())
+        assert result.certificate.certified, result.certificate.reason
+    nothing = replace(problem, y=torch.zeros_like(problem.y))
+    result = solve_gibbs(nothing, method="monte_carlo", n_particles=500, generator=seeded())
+    # The least free energy is 0 there, and no gap is small beside it.
+    assert abs(result.certificate.dual) < 4 * result.certificate.dual_stderr
+    assert not result.certificate.certified
+
+
+def test_warm_starts_and_clouds_that_do_not_fit_are_named():
+    problem = small_problem(d=3)
+    other = solve_gibbs(small_problem(d=2), generator=seeded()).measure
+    with pytest.raises(ValueError, match="u of width d = 3, got 2"):
+        solve_gibbs(problem, warm_start=other, generator=seeded())
+    fewer = replace(problem, x=problem.x[:3], y=problem.y[:3])
+    measure = solve_gibbs(fewer, n_particles=500, generator=seeded()).measure
+    with pytest.raises(ValueError, match=r"measure must have a tilt of shape"):
+        certify(problem, measure, generator=seeded())
+    broken = Particles(torch.zeros(5, 3).double(), torch.full((5, 3), math.nan).double())
+    with pytest.raises(ValueError, match="particles must be finite"):
+        certify(problem, broken, generator=seeded())
+    with pytest.raises(ValueError, match="max_rounds must be >= 1"):
+        solve_gibbs(problem, max_rounds=0, generator=seeded())
