@@ -46,7 +46,7 @@ class GibbsMeasure:
     weights : Tensor (M,)
         Of the law of u, adding up to 1.
     log_z : float
-        log E_prior exp(e(u)).
+        log E_prior exp(e(u)); NaN for the law of a flow, which has no known divergence.
     basis : Tensor (d, r)
         Orthonormal basis of the row space of X.
     phases : Phases, optional
