@@ -149,10 +149,7 @@ class Ascent:
             torch.multinomial(weights, N_SCOUTS, replacement=True, generator=self.generator)
         ].float()
         scouts = self.scouts.explore(dual, 10 * self.n_moves)
-        shares = torch.cat([0.8 * weights, weights.new_full((len(scouts),), 0.2 / len(scouts))])
-        proposal = surround(
-            self.small, torch.cat([points, scouts]), shares, generator=self.generator
-        )
+        proposal = surround(self.small, points, weights, scouts=scouts, generator=self.generator)
         reached, _ = self._draw(dual, proposal, n)
         self.visited += [scale * dual for scale in torch.linspace(0, 0.9, 10).tolist()]
         return reached > -math.inf
@@ -230,8 +227,7 @@ class Ascent:
     def _surround(self, points: Tensor, tilted: Tilted) -> Mixture:
         scouts = self.scouts.explore(tilted.dual, 10 * self.n_moves)
         shares = output_shares(tilted.weights, tilt(self.small, tilted.dual, tilted.values))
-        shares = torch.cat([0.8 * shares, shares.new_full((len(scouts),), 0.2 / len(scouts))])
-        return surround(self.small, torch.cat([points, scouts]), shares, generator=self.generator)
+        return surround(self.small, points, shares, scouts=scouts, generator=self.generator)
 
     def _draw(self, dual: Tensor, proposal: Mixture, n: int) -> tuple[float, float]:
         """Draw mu_G into the model; its dual value and three standard errors, -inf if none came."""

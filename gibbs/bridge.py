@@ -238,14 +238,25 @@ def tilts_at(small: Problem, dual: Tensor, u: Tensor) -> Tensor:
     )
 
 
-def surround(small: Problem, u: Tensor, weights: Tensor, *, generator: torch.Generator) -> Mixture:
+def surround(
+    small: Problem,
+    u: Tensor,
+    weights: Tensor,
+    *,
+    generator: torch.Generator,
+    scouts: Tensor | None = None,
+) -> Mixture:
     """A proposal around points of mu_G: fitted, widened, with a twentieth left to the prior.
 
     e(u) >= 0 makes mu_G at least a multiple of the prior everywhere; and a fit that is a
-    little too wide keeps the weights bounded.
+    little too wide keeps the weights bounded. A fifth of the fit follows `scouts`, if any.
     """
     width = small.n_inputs
     prior = standard_mixture(width, 1 / math.sqrt(small.beta * small.decay), device=small.device)
+    if scouts is not None:
+        u = torch.cat([u, scouts.to(u.dtype)])
+        found = weights.new_full((len(scouts),), 0.2 / len(scouts))
+        weights = torch.cat([0.8 * weights, found])
     fitted = fit_mixture(u, weights, generator=generator)
     return fitted.widened(1 + 0.5 / math.sqrt(width), prior, 0.05)
 

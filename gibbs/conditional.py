@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from gibbs.problem import Problem
+from gibbs.rules import legendre_rule
 from gibbs.truncation import truncate, truncate_slope
 
 __all__ = ["Conditional"]
@@ -251,7 +252,7 @@ def _jets(t: Tensor, r: float) -> Tensor:
         point.clamp(low, high) for point in (torch.full_like(t, r), torch.full_like(t, 2 * r))
     ]
     ends = torch.stack([low, mode, *joints, high]).sort(0).values
-    nodes, masses = _legendre_rule(64)
+    nodes, masses = legendre_rule(64)
     y = (ends[:-1, None] + ends.diff(dim=0)[:, None] * nodes[:, None]).flatten(0, 1)
     widths = (ends.diff(dim=0)[:, None] * masses[:, None]).flatten(0, 1)
     deficit, tau = _deficit(y, r), truncate(y, r)
@@ -367,11 +368,3 @@ def _draw(t: Tensor, r: float, generator: torch.Generator) -> Tensor:
         result[todo[kept]] = z[kept]
         todo = todo[~kept]
     return result
-
-
-def _legendre_rule(n: int) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights for [0, 1], from the Jacobi matrix."""
-    k = torch.arange(1, n, dtype=torch.float64)
-    off = k / (4 * k.square() - 1).sqrt()
-    nodes, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    return (nodes + 1) / 2, vectors[0].square()

@@ -29,17 +29,20 @@ from gibbs.problem import Problem
 __all__ = [
     "TILE",
     "Progress",
+    "RidgeSolver",
     "StepLog",
     "Tilted",
     "dual_value",
     "dual_value_at",
     "gap_at",
     "gap_of",
+    "gram",
     "newton_direction",
     "outputs_of",
     "refit",
     "residual",
     "solve_ridge",
+    "strength",
     "tight_gap",
     "tiles",
     "tilt",
@@ -152,8 +155,8 @@ def residual(problem: Problem, dual: Tensor, kernel: Tensor) -> Tensor:
 
     It is 0 where G agrees with the outputs that it causes: Z_G = -(gamma^2/lambda) K_G G W^T W.
     """
-    coupled = kernel @ dual @ _gram(problem)
-    return problem.y + problem.n_samples * dual + _strength(problem) * coupled
+    coupled = kernel @ dual @ gram(problem)
+    return problem.y + problem.n_samples * dual + strength(problem) * coupled
 
 
 def solve_ridge(problem: Problem, kernel: Tensor, right: Tensor) -> Tensor:
@@ -162,7 +165,7 @@ def solve_ridge(problem: Problem, kernel: Tensor, right: Tensor) -> Tensor:
     Exact, by the eigenvectors of the two factors. Without truncation `-solve_ridge(problem, K, Y)`
     is the dual point that a law of u with kernel K calls for; :func:`refit` is the general case.
     """
-    return _RidgeSolver(problem, kernel)(right)
+    return RidgeSolver(problem, kernel)(right)
 
 
 def tight_gap(problem: Problem, dual: Tensor, kernel: Tensor) -> float:
@@ -315,11 +318,11 @@ class _Derivatives:
         """|R|^2/(2n): what a given u by C, rather than by its own outputs, adds to the gap."""
         return float(self.residual.square().sum()) / (2 * self.tilted.problem.n_samples)
 
-    def solver(self) -> _RidgeSolver:
+    def solver(self) -> RidgeSolver:
         """A preconditioner: each point weighed by the mean of its psi'', 1 without truncation."""
         problem = self.tilted.problem
-        stiffness = self.curvature.double().mean(1) / (problem.beta * _strength(problem))
-        return _RidgeSolver(problem, _kernel(self.tilted.values, self.tilted.weights * stiffness))
+        stiffness = self.curvature.double().mean(1) / (problem.beta * strength(problem))
+        return RidgeSolver(problem, _kernel(self.tilted.values, self.tilted.weights * stiffness))
 
     def times(self, v: Tensor, *, moving: bool) -> Tensor:
         """The Hessian of -D times v; if not `moving`, that of -B: the law of u stays."""
@@ -336,24 +339,25 @@ class _Derivatives:
         return problem.n_samples * v + (moment - shift) / problem.beta
 
 
-class _RidgeSolver:
+class RidgeSolver:
     """A^-1 for one kernel and many right-hand sides."""
 
     def __init__(self, problem: Problem, kernel: Tensor) -> None:
         self.k_values, self.k = torch.linalg.eigh(kernel)
-        b_values, self.b = torch.linalg.eigh(_gram(problem))
-        self.denominator = problem.n_samples + _strength(problem) * torch.outer(
+        b_values, self.b = torch.linalg.eigh(gram(problem))
+        self.denominator = problem.n_samples + strength(problem) * torch.outer(
             self.k_values.clamp(min=0), b_values.clamp(min=0)
         )
 
     def __call__(self, right: Tensor) -> Tensor:
+        """A^-1 of one right-hand side (n, q)."""
         solved: Tensor = self.k @ ((self.k.T @ right @ self.b) / self.denominator) @ self.b.T
         return solved
 
 
 def _conjugate_gradients(
     hessian: Callable[[Tensor], Tensor],
-    solver: _RidgeSolver,
+    solver: RidgeSolver,
     right: Tensor,
     tolerance: float,
     most: int,
@@ -408,9 +412,11 @@ def _kernel(values: Tensor, weights: Tensor) -> Tensor:
     return total
 
 
-def _gram(problem: Problem) -> Tensor:
+def gram(problem: Problem) -> Tensor:
+    """W^T W, (q, q)."""
     return problem.w.T @ problem.w
 
 
-def _strength(problem: Problem) -> float:
+def strength(problem: Problem) -> float:
+    """gamma^2/lambda."""
     return problem.gamma**2 / problem.decay

@@ -16,9 +16,10 @@ from gibbs.mixture import Mixture
 from gibbs.particles import Particles
 from gibbs.phases import Phases
 from gibbs.problem import Problem
+from gibbs.rules import hermite_rule
 from gibbs.truncation import truncate, truncate_slope
 
-__all__ = ["GibbsMeasure", "Target", "hermite_rule", "mala"]
+__all__ = ["GibbsMeasure", "Target", "mala"]
 
 VALUES_BUDGET = 256 * 2**20
 """Bytes of first-layer activations that one block of points may take."""
@@ -391,10 +392,3 @@ class _Metric:
             if len(rows):
                 result[rows] = apply(factor, v[rows])
         return result
-
-
-def hermite_rule(scale: float, n_nodes: int = 64) -> tuple[Tensor, Tensor]:
-    """Gauss-Hermite nodes and weights for N(0, scale^2), from the Jacobi matrix."""
-    off = torch.arange(1, n_nodes, dtype=torch.float64).sqrt()
-    nodes, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    return scale * nodes, vectors[0].square()

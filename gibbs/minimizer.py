@@ -310,8 +310,7 @@ def _bridge_at(
     """A bridge to mu_G from a proposal that was fitted to draws of it, starting from points."""
     for _ in range(3):
         found = scouts.explore(dual, 30 * n_moves)
-        shares = torch.cat([0.8 * weights, weights.new_full((len(found),), 0.2 / len(found))])
-        proposal = surround(small, torch.cat([points, found]), shares, generator=generator)
+        proposal = surround(small, points, weights, scouts=found, generator=generator)
         bridge, draw = build_bridge(small, dual, proposal, n, n_moves=n_moves, generator=generator)
         tilted = draw.tilted(small, dual)
         points, weights = draw.u, output_shares(tilted.weights, tilt(small, dual, tilted.values))

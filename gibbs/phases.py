@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from gibbs.dual import TILE, residual, tiles
+from gibbs.dual import TILE, RidgeSolver, gram, residual, strength, tiles
 from gibbs.mixture import Mixture
 from gibbs.problem import Problem
 
@@ -191,38 +191,27 @@ class _Masses:
     def __init__(self, problem: Problem, dual: Tensor, kernels: Tensor, masses: Tensor) -> None:
         self.problem, self.dual, self.masses = problem, dual, masses
         self.kernels = kernels
-        self.gram = problem.w.T @ problem.w
-        self.strength = problem.gamma**2 / problem.decay
-        # One basis for both factors: A_pi is block diagonal in the eigenvectors of W^T W.
-        self.gram_values, self.gram_vectors = torch.linalg.eigh(self.gram)
+        self.gram, self.strength = gram(problem), strength(problem)
 
-    def _solved(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _at(self, chosen: Tensor) -> tuple[RidgeSolver, Tensor, Tensor]:
+        """A_pi^-1, R_pi and A_pi^-1 R_pi."""
         mixed = torch.tensordot(chosen, self.kernels.to(chosen.dtype), dims=1)
-        values, vectors = torch.linalg.eigh(mixed)
-        denominator = self.problem.n_samples + self.strength * torch.outer(
-            values.clamp(min=0), self.gram_values.clamp(min=0)
-        )
-        right = residual(self.problem, self.dual, mixed)
-        return right, vectors, denominator, self._inverse(right, vectors, denominator)
-
-    def _inverse(self, right: Tensor, vectors: Tensor, denominator: Tensor) -> Tensor:
-        turned = vectors.T @ right @ self.gram_vectors
-        solved: Tensor = vectors @ (turned / denominator) @ self.gram_vectors.T
-        return solved
+        solver, right = RidgeSolver(self.problem, mixed), residual(self.problem, self.dual, mixed)
+        return solver, right, solver(right)
 
     def gap(self, chosen: Tensor) -> float:
-        right, _, _, solved = self._solved(chosen)
+        _, right, solved = self._at(chosen)
         divergence = (chosen * (chosen / self.masses).log()).sum() - chosen.sum() + 1
         return float(0.5 * (right * solved).sum() + divergence / self.problem.beta)
 
     def newton_step(self, chosen: Tensor) -> tuple[Tensor, float]:
-        _, vectors, denominator, solved = self._solved(chosen)
+        solver, _, solved = self._at(chosen)
         kernels = self.kernels.to(chosen.dtype)
         pulled = self.strength * kernels @ ((self.dual - solved) @ self.gram)
         half = self.strength * kernels @ (solved @ self.gram) / 2
         gradient = (solved * (pulled + half)).sum((1, 2))
         gradient = gradient + (chosen / self.masses).log() / self.problem.beta
-        inverse = torch.stack([self._inverse(p, vectors, denominator) for p in pulled])
+        inverse = torch.stack([solver(p) for p in pulled])
         hessian = torch.einsum("knq,lnq->kl", pulled, inverse)
         hessian = hessian + torch.diag(1 / (self.problem.beta * chosen))
         # Newton's step among masses that add up to 1.

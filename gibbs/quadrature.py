@@ -29,6 +29,7 @@ from gibbs.dual import (
     tilt,
 )
 from gibbs.problem import Problem
+from gibbs.rules import legendre_rule
 
 __all__ = ["RuleTooLarge", "certificate_at", "quadrature_certificate", "settle"]
 
@@ -206,14 +207,6 @@ def _sector_rule(x: Tensor, reach: float, level: int) -> tuple[Tensor, Tensor]:
     nodes, weights = legendre_rule(7 + 2 * level)
     kept = widths[:, 0] > 0
     return (edges[:, None] + widths * nodes)[kept].flatten(), (widths * weights)[kept].flatten()
-
-
-def legendre_rule(n_nodes: int) -> tuple[Tensor, Tensor]:
-    """Gauss-Legendre nodes and weights for [0, 1], from the Jacobi matrix."""
-    k = torch.arange(1, n_nodes, dtype=torch.float64)
-    off = k / (4 * k.square() - 1).sqrt()
-    nodes, vectors = torch.linalg.eigh(torch.diag(off, 1) + torch.diag(off, -1))
-    return (1 + nodes) / 2, vectors[0].square()
 
 
 def _check_size(small: Problem, points: int) -> None:

@@ -63,8 +63,7 @@ def judge(
     without = [measure(everyone[everyone != left], best)[:2] for left in range(n)]
     dual_stderr, gap_stderr = (_jackknife(list(v)) for v in zip(*without, strict=True))
     # Six draws may agree by chance: no less than the spread of the weights within them.
-    within = math.sqrt(sum(draw.variance for draw in draws)) / n / small.beta
-    dual_stderr = max(dual_stderr, within)
+    dual_stderr = max(dual_stderr, math.sqrt(pool(draws).variance) / small.beta)
     missed = _missed_mass(bridge, draws, float(torch.cat(tilts).max()), generator, visitors)
     reason = missed or _why_not(value, gap, gap_stderr, dual_stderr, n, tol)
     certificate = Certificate(

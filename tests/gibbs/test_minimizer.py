@@ -19,8 +19,8 @@ from gibbs import (
 )
 from gibbs.certificate import Certificate, student_quantile
 from gibbs.dual import gap_of, refit, tilt
-from gibbs.measure import hermite_rule
 from gibbs.quadrature import settle
+from gibbs.rules import hermite_rule
 
 PROBLEMS = {
     f"d{d}-{activation}-beta{beta}-gamma{gamma}-decay{decay}": {
@@ -406,6 +406,25 @@ def test_a_phase_that_one_draw_holds_is_merged():
     judged, phases = judge(bridge, some, 0.1, generator=seeded(9))
     assert math.isfinite(judged.gap_stderr)
     assert len(phases.masses) <= len(whole.phase_masses)
+
+
+def test_mass_that_the_proposal_misses_is_found_and_refused():
+    """Draws near the prior alone agree with each other; scouts find the other phase."""
+    from gibbs.bridge import build_bridge
+    from gibbs.mixture import standard_mixture
+    from gibbs.replays import judge
+
+    problem = small_problem(**PROBLEMS["d1-sigmoid-beta1000-gamma3.0-decay0.001"])
+    dual = solve_gibbs(problem, generator=seeded()).measure.tilt
+    near = standard_mixture(1, 1 / math.sqrt(problem.beta * problem.decay)).widened(
+        1.5, standard_mixture(1, 1 / math.sqrt(problem.beta * problem.decay)), 0.05
+    )
+    bridge, _ = build_bridge(problem, dual, near, 3000, n_moves=3, generator=seeded(2))
+    draws = [bridge.draw(3000, generator=seeded(3 + k)) for k in range(6)]
+    judged, _ = judge(bridge, draws, 0.5, generator=seeded(9))
+    assert not judged.certified
+    assert "starts from elsewhere" in judged.reason
+    assert judged.dual_interval == (-math.inf, math.inf)
 
 
 def test_degenerate_problems_are_solved():
