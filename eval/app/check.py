@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
+from eval.app.file_options import file_options
 from eval.app.folders import check_folder, explained, staged_folder
 from eval.app.formats import dump, versions
 from eval.data import Dataset, load_source
@@ -64,9 +65,7 @@ class Checked:
     help="In place of FILE: separable, a data set such as digits, or MODULE:OBJECT for your own "
     "Python loader or distribution.",
 )
-@click.option("--target", metavar="COLUMN", help="Label column of a file [default: last].")
-@click.option("--index", metavar="COLUMN", help="Column of a file to leave out.")
-@click.option("--separator", metavar="CHAR", help="Separator of a text file [default: found].")
+@file_options
 @click.option(
     "--standardize/--raw",
     default=None,

@@ -23,6 +23,7 @@ from eval.app.certify import certify
 from eval.app.check import check
 from eval.app.compare import compare
 from eval.app.config import RunConfig
+from eval.app.file_options import file_options
 from eval.app.folders import InputError, explained, free_folder, staged_folder
 from eval.app.model_store import load_model
 from eval.app.predict import feature_matrix, predictions
@@ -67,9 +68,7 @@ main.add_command(study)
     help="separable, a data set such as digits, a CSV, TSV, Parquet or NPZ file, or "
     "MODULE:OBJECT for your own Python loader or distribution.",
 )
-@click.option("--target", metavar="COLUMN", help="Label column of a file [default: last].")
-@click.option("--index", metavar="COLUMN", help="Column of a file to leave out.")
-@click.option("--separator", metavar="CHAR", help="Separator of a text file [default: found].")
+@file_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder [default: runs/NAME].")
 @click.option("--force", is_flag=True, help="Replace the folder of an earlier run.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
