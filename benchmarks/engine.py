@@ -29,8 +29,10 @@ import torch
 from torch import Tensor
 
 from gibbs import Particles, Problem, run_langevin, sample_normal
+from gibbs.cloud import TiledCloud
 from gibbs.coupling import couple
-from gibbs.engine import Engine, TiledCloud
+from gibbs.engine import Engine
+from gibbs.noise import DelayedNoise, Kick, Noise, TiledNoise
 
 ETA = 0.1
 RECORDED, RECORDED_STEPS = "ours, recorded", 20
@@ -164,9 +166,16 @@ def ours(problem: Problem, start: Particles, case: Case) -> Step:
     engine = Engine(coupling.problem, cloud, case.rows)
     data = batches(problem, case)
 
+    noise: Noise = TiledNoise(cloud, generator)
+    if DelayedNoise.pays(case.n_neurons, case.d, case.rows):
+        noise = DelayedNoise(cloud, generator)
+    kick = Kick(0.0, math.sqrt(2 * ETA * problem.temperature))
+
     def step() -> None:
-        engine.forward(*next(data))
-        engine.descend(ETA, generator)
+        x, y = next(data)
+        noise.begin(kick, 1 - ETA * problem.decay)
+        engine.forward(x, y, glimpse=noise.glimpse(x))
+        engine.descend(ETA, noise)
 
     return step
 

@@ -7,7 +7,14 @@ standard library alone.
 from gibbs.activations import ACTIVATIONS, Activation, get_activation
 from gibbs.certificate import Certificate
 from gibbs.energy import data_loss, first_variation, potential_gradient, regularized_loss
-from gibbs.langevin import LangevinResult, LangevinState, LangevinStatus, StopRun, run_langevin
+from gibbs.langevin import (
+    LangevinResult,
+    LangevinState,
+    LangevinStatus,
+    Snapshot,
+    StopRun,
+    run_langevin,
+)
 from gibbs.measure import GibbsMeasure
 from gibbs.minimizer import GibbsResult, certify, solve_gibbs
 from gibbs.network import features, kernel, outputs
@@ -30,6 +37,7 @@ __all__ = [
     "Particles",
     "Piecewise",
     "Problem",
+    "Snapshot",
     "StopRun",
     "certify",
     "data_loss",

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gibbs.network import neuron_blocks
+from gibbs.noise import Kick
 from gibbs.problem import Problem
 
 __all__ = ["Coupling", "Uncoupled", "couple"]
@@ -55,9 +56,13 @@ class Coupling:
         return (b @ self.frame[:, :rank].T).addmm_(c, self.frame[:, rank:].T)
 
 
-def couple(problem: Problem) -> Coupling:
-    """Return the coordinates in which as few as possible follow the data."""
-    if problem.truncation is not None or problem.n_features == problem.n_outputs:
+def couple(problem: Problem, *, fixed: bool = True) -> Coupling:
+    """Return the coordinates in which as few as possible follow the data.
+
+    Where W is not `fixed`, its range moves, and all coordinates couple.
+    """
+    all_follow = problem.truncation is not None or problem.n_features == problem.n_outputs
+    if all_follow or not fixed:
         return Coupling(problem, None)
     frame, triangle = torch.linalg.qr(problem.w.double(), mode="complete")
     small = triangle[: problem.n_outputs].to(problem.dtype).contiguous()
@@ -67,11 +72,15 @@ def couple(problem: Problem) -> Coupling:
 class Uncoupled:
     r"""The coordinates c (N, p - q) without data, drawn only when they are looked at.
 
-    One Euler-Maruyama step of Eq. 20 is c <- (1 - eta lambda_rho) c + sqrt(2 eta/beta) xi. With
-    r_k = 1 - eta_k lambda_rho, k steps together are
+    With r = 1 - eta lambda_rho and the noise of a step in two parts (:class:`gibbs.noise.Kick`),
+    those who look in step k see c_k + before_k xi_k, and a step (Eq. 20) is
+
+    .. math:: c_{k+1} = r_k (c_k + \mathrm{before}_k\, \xi_k) + \mathrm{after}_k\, \xi_k .
+
+    From step 0 to step k together that is
 
     .. math:: c_k = f_k c_0 + \sqrt{s_k}\; \xi, \qquad f_{k+1} = r_k f_k, \quad
-        s_{k+1} = r_k^2 s_k + 2 \eta_k / \beta,
+        s_{k+1} = r_k^2 s_k + (r_k\, \mathrm{before}_k + \mathrm{after}_k)^2,
 
     one normal draw a coordinate for any number of steps, in law exactly the chain.
 
@@ -79,36 +88,70 @@ class Uncoupled:
     ----------
     values : Tensor (N, p - q)
         c before the first step; overwritten.
-    decay, temperature : float
-        lambda_rho and 1/beta.
-    generator : torch.Generator
-        Its own: how often one looks does not change the noise of the others.
+    generator : torch.Generator or None
+        Its own: how often one looks does not change the noise of the others. None at
+        temperature 0.
     """
 
-    def __init__(
-        self, values: Tensor, decay: float, temperature: float, generator: torch.Generator | None
-    ) -> None:
+    def __init__(self, values: Tensor, generator: torch.Generator | None) -> None:
         self._values = values
-        self._decay = decay
-        self._temperature = temperature
         self._generator = generator
         self._factor, self._variance = 1.0, 0.0
+        self._kick, self._rate = Kick(0.0, 0.0), 1.0
+        self._xi: Tensor | None = None
 
-    def advance(self, eta: float) -> None:
-        """Take a step of size `eta`; nothing is drawn yet."""
-        rate = 1 - eta * self._decay
-        self._factor *= rate
-        self._variance = rate * rate * self._variance + 2 * eta * self._temperature
+    def begin(self, kick: Kick, rate: float) -> None:
+        """Begin a step; nothing is drawn yet."""
+        self._kick, self._rate = kick, rate
 
-    def draw(self) -> Tensor:
-        """Draw c as it is now, (N, p - q); the next call goes on from there."""
-        if self._values.numel() and self._factor != 1:
+    def end(self) -> None:
+        """End the step; what was drawn of its noise is used, nothing else is drawn."""
+        scale = self._rate * self._kick.before + self._kick.after
+        if self._xi is not None:  # then c is as it is at this step
+            self._values.mul_(self._rate).add_(self._xi, alpha=scale)
+            self._xi = None
+            return
+        self._factor *= self._rate
+        self._variance = self._rate**2 * self._variance + scale**2
+
+    def look(self) -> Tensor:
+        """Draw c as this step sees it, (N, p - q)."""
+        if not self._values.numel():
+            return self._values
+        if self._factor != 1:
             self._values.mul_(self._factor)
-        if self._values.numel() and self._variance > 0:
-            scale = math.sqrt(self._variance)
-            for block in neuron_blocks(len(self._values)):
-                part = self._values[block]
-                noise = torch.empty_like(part).normal_(generator=self._generator)
-                part.add_(noise, alpha=scale)
+        if self._variance > 0:
+            self._add_noise(self._values, math.sqrt(self._variance))
         self._factor, self._variance = 1.0, 0.0
-        return self._values
+        if self._kick.before == 0:
+            return self._values
+        if self._xi is None:
+            self._xi = torch.zeros_like(self._values)
+            self._add_noise(self._xi, 1.0)
+        return self._values + self._kick.before * self._xi
+
+    def _add_noise(self, values: Tensor, scale: float) -> None:
+        for block in neuron_blocks(len(values)):
+            part = values[block]
+            noise = torch.empty_like(part).normal_(generator=self._generator)
+            part.add_(noise, alpha=scale)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What a run needs to go on from a step in which somebody has looked."""
+        sizes = (self._kick.before, self._kick.after, self._rate)
+        state = {"c": self._values, "kick": torch.tensor(sizes, dtype=torch.float64)}
+        if self._xi is not None:
+            state["xi"] = self._xi
+        if self._generator is not None:
+            state["generator"] = self._generator.get_state()
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on there."""
+        self._values.copy_(state["c"])
+        before, after, self._rate = state["kick"].tolist()
+        self._kick = Kick(before, after)
+        self._factor, self._variance = 1.0, 0.0
+        self._xi = state["xi"].to(self._values.device) if "xi" in state else None
+        if self._generator is not None:
+            self._generator.set_state(state["generator"])

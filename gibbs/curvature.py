@@ -59,11 +59,14 @@ def largest_curvature(
     x: Tensor,
     start: Tensor,
     n_iterations: int = 10,
+    weight: Tensor | None = None,
 ) -> tuple[float, Tensor]:
-    """Largest eigenvalue of the tangent kernel plus lambda_rho, by power iteration.
+    r"""Largest eigenvalue of the tangent kernel plus lambda_rho, by power iteration.
 
     Plain gradient descent along its eigenvector is stable for steps below 2 over this value.
-    Power iteration approaches it from below.
+    With sample weights, S their diagonal matrix, the outputs move by -Theta S (Z - Y), and the
+    eigenvalue is that of the symmetric S^(1/2) Theta S^(1/2). Power iteration approaches it from
+    below.
 
     Parameters
     ----------
@@ -72,6 +75,8 @@ def largest_curvature(
     start : Tensor (n, q)
         Where the iteration starts; ones where it is 0.
     n_iterations : int
+    weight : Tensor (n,), optional
+        The weights of these samples, of mean 1 over all samples; None means 1 for each.
 
     Returns
     -------
@@ -80,10 +85,14 @@ def largest_curvature(
     """
     if not start.any():
         start = torch.ones_like(start)
+    roots = None if weight is None else weight.sqrt()[:, None]
     direction = start / start.norm()
     size = 0.0
     for _ in range(n_iterations):
-        image = apply_tangent_kernel(problem, particles, x, direction)
+        seen = direction if roots is None else roots * direction
+        image = apply_tangent_kernel(problem, particles, x, seen)
+        if roots is not None:
+            image = roots * image
         size = float(image.norm())
         if not 0 < size < float("inf"):
             break

@@ -21,9 +21,15 @@ __all__ = [
 ]
 
 
-def data_loss(outputs: Tensor, y: Tensor) -> Tensor:
-    """Squared-error loss L_n = |Z - Y|_F^2 / (2n), a scalar; Z and Y are (n, q)."""
-    return (outputs - y).square().sum() / (2 * len(y))
+def data_loss(outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Squared-error loss L_n = sum_i s_i |Z_i - Y_i|^2 / (2n), a scalar; Z and Y are (n, q).
+
+    `weight` (n,) holds the s_i, of mean 1 over all samples; None means 1 for each.
+    """
+    squares = (outputs - y).square()
+    if weight is not None:
+        squares = weight[:, None] * squares
+    return squares.sum() / (2 * len(y))
 
 
 def mean_square(particles: Particles) -> Tensor:
@@ -38,30 +44,33 @@ def regularized_loss(problem: Problem, particles: Particles, lambda_w: float = 0
     entropy of the free energy (Eq. 5) is not in it: a finite cloud has none.
     """
     h = features(problem.x, particles, problem.sigma, problem.truncation)
-    loss = data_loss(outputs(h, problem.w, problem.gamma), problem.y)
+    loss = data_loss(outputs(h, problem.w, problem.gamma), problem.y, problem.sample_weight)
     ridge = problem.decay * mean_square(particles) + lambda_w * problem.w.square().sum()
     return loss + ridge / 2
 
 
-def pull(residual: Tensor, w: Tensor, gamma: float) -> Tensor:
-    """Gradient of L_n in the features: P = (gamma/n) (Z - Y) W^T, of shape (n, p).
+def pull(residual: Tensor, w: Tensor, gamma: float, weight: Tensor | None = None) -> Tensor:
+    """Gradient of L_n in the features: P_i = (gamma/n) s_i W (Z_i - Y_i), rows of P (n, p).
 
     Row i is the pull of sample i on the outgoing weights: the data part of V(theta) is
-    sum_i (tau(a) . P_i) sigma(u . x_i).
+    sum_i (tau(a) . P_i) sigma(u . x_i). `weight` (n,) holds the s_i, of mean 1 over all samples
+    of the problem, of which these may be a batch; None means 1 for each.
     """
+    if weight is not None:
+        residual = weight[:, None] * residual
     return residual @ w.T * (gamma / len(residual))
 
 
 def first_variation(problem: Problem, particles: Particles, residual: Tensor) -> Tensor:
     r"""First variation of the regularised loss at each neuron, (N,).
 
-    .. math:: V(\theta) = \frac{\gamma}{n} \sum_i (\tau(a) \cdot W r_i)\, \sigma(u \cdot x_i)
+    .. math:: V(\theta) = \frac{\gamma}{n} \sum_i s_i (\tau(a) \cdot W r_i)\, \sigma(u \cdot x_i)
         + \frac{\lambda_\rho}{2} |\theta|^2
 
     with residual r = Z - Y (n, q), which need not be the residual of these very particles.
     The Gibbs minimizer (Eq. 27) is proportional to exp(-beta V), V taken at its own residual.
     """
-    forces = pull(residual, problem.w, problem.gamma)
+    forces = pull(residual, problem.w, problem.gamma, problem.sample_weight)
     values = problem.sigma(particles.u @ problem.x.T)
     data = ((truncate(particles.a, problem.truncation) @ forces.T) * values).sum(1)
     ridge = particles.a.square().sum(1) + particles.u.square().sum(1)
@@ -125,7 +134,7 @@ def potential_gradient(problem: Problem, particles: Particles) -> Particles:
     """
     h = features(problem.x, particles, problem.sigma, problem.truncation)
     residual = outputs(h, problem.w, problem.gamma) - problem.y
-    forces = pull(residual, problem.w, problem.gamma)
+    forces = pull(residual, problem.w, problem.gamma, problem.sample_weight)
     gradient = Particles(torch.empty_like(particles.a), torch.empty_like(particles.u))
     for block in neuron_blocks(len(particles)):
         a, u = particles.a[block], particles.u[block]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,20 +10,14 @@ import torch
 from torch import Tensor
 
 from gibbs.activations import ACTIVATIONS, Activation
+from gibbs.cloud import TiledCloud, cut
 from gibbs.energy import pull
 from gibbs.network import outputs
-from gibbs.particles import Particles
+from gibbs.noise import Glimpse, Noise
 from gibbs.problem import Problem
 from gibbs.truncation import truncate, truncate_slope
 
-__all__ = ["Engine", "TiledCloud"]
-
-TILE = 512
-"""Neurons of a tile of the cloud. The noise is drawn tile by tile, so another width is another
-seed; nothing else depends on it."""
-
-AREA = 2**17
-"""Numbers in a tile, at most: with many inputs it has fewer neurons."""
+__all__ = ["Engine"]
 
 CACHE = 720 * 2**10
 """Bytes of each of the two work arrays (samples by neurons): both fit the second-level cache."""
@@ -38,38 +31,6 @@ again, which takes about as long as reading them back, and no memory."""
 
 WIDE, WIDE_BUDGET = 64, 256 * 2**20
 """From this many inputs on computing them again takes longer, and more bytes are kept."""
-
-
-class TiledCloud:
-    """A cloud of neurons as tiles (r + d, m): rows 0..r-1 are the a's, the rest the u's.
-
-    Neurons are columns, so that products with few classes or inputs have their long side where
-    the matrix product is fast, and one draw gives the noise of a whole tile.
-
-    Attributes
-    ----------
-    rank, n_neurons : int
-        r and N.
-    blocks : list of slice
-        The neurons of each tile.
-    tiles : list of Tensor
-        Only ever changed in place.
-    """
-
-    def __init__(self, particles: Particles) -> None:
-        self.rank = particles.a.shape[1]
-        self.n_neurons = len(particles)
-        step = max(16, min(TILE, AREA // (self.rank + particles.u.shape[1])) // 16 * 16)
-        self.blocks = _cut(self.n_neurons, step)
-        self.tiles = [
-            torch.cat((particles.a[block].T, particles.u[block].T)).contiguous()
-            for block in self.blocks
-        ]
-
-    def particles(self) -> Particles:
-        """Return a copy as `Particles`, a (N, r) and u (N, d)."""
-        a = torch.cat([tile[: self.rank].T for tile in self.tiles])
-        return Particles(a, torch.cat([tile[self.rank :].T for tile in self.tiles]))
 
 
 @dataclass(frozen=True)
@@ -97,17 +58,22 @@ class _Piece:
     ----------
     chunk : int
         Which samples.
+    tile : int
+    columns : slice
+        Which neurons of the tile.
     block : slice
         Which neurons of the cloud.
     b, u : Tensor (r, m), (d, m)
         Of the tile.
     grad_b, grad_u : Tensor (r, m), (d, m)
-        Of the buffer for gradient and noise.
+        Where the gradient is added: of the buffer for gradient and noise, or u itself.
     values, pulls : Tensor (samples, m)
         Work arrays.
     """
 
     chunk: int
+    tile: int
+    columns: slice
     block: slice
     b: Tensor
     u: Tensor
@@ -128,16 +94,22 @@ class Engine:
         Moved by :meth:`descend`, in place.
     n_rows : int
         Samples of a batch.
+    moves_u : bool
+        As that of the noise. Then the activations are kept whatever their size.
     """
 
-    def __init__(self, problem: Problem, cloud: TiledCloud, n_rows: int) -> None:
+    def __init__(
+        self, problem: Problem, cloud: TiledCloud, n_rows: int, *, moves_u: bool = False
+    ) -> None:
         self.problem = problem
+        self.w = problem.w
         self.cloud = cloud
         self._form = _cheapest_form(problem.sigma, problem.dtype)
         size = problem.x.element_size()
         budget = WIDE_BUDGET if problem.n_inputs >= WIDE else BUDGET
-        self.keeps = cloud.n_neurons * n_rows * size <= budget
-        self._rows = _cut(n_rows, _part(n_rows, -(-n_rows // MAX_ROWS)))
+        self._moves_u = moves_u
+        self.keeps = moves_u or cloud.n_neurons * n_rows * size <= budget
+        self._rows = cut(n_rows, _part(n_rows, -(-n_rows // MAX_ROWS)))
         self._buffers = {tile.shape[1]: torch.empty_like(tile) for tile in cloud.tiles[::-1]}
         height = self._rows[0].stop
         steps = {
@@ -151,7 +123,7 @@ class Engine:
         taken = 0
         for index, tile in enumerate(cloud.tiles):
             pieces = []
-            for columns in _cut(tile.shape[1], steps[tile.shape[1]]):
+            for columns in cut(tile.shape[1], steps[tile.shape[1]]):
                 for chunk, rows in enumerate(self._rows):
                     shape = (rows.stop - rows.start, columns.stop - columns.start)
                     own = values[taken : taken + shape[0] * shape[1]].view(shape)
@@ -169,24 +141,39 @@ class Engine:
         theta, gradient = tile[:, columns], self._buffers[tile.shape[1]][:, columns]
         return _Piece(
             chunk,
+            index,
+            columns,
             block,
             theta[:rank],
             theta[rank:],
             gradient[:rank],
-            gradient[rank:],
+            theta[rank:] if self._moves_u else gradient[rank:],
             values,
             pulls,
         )
 
-    def forward(self, x: Tensor, y: Tensor, uncoupled: Tensor | None = None) -> None:
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        weight: Tensor | None = None,
+        uncoupled: Tensor | None = None,
+        glimpse: Glimpse | None = None,
+    ) -> None:
         r"""Compute features, outputs (Eqs. 1 to 3) and the forces on the outgoing weights.
 
-        Sets `features` (n, r), `outputs` (n, q), and with `uncoupled` (N, k), further
-        coordinates of the a's, `uncoupled_features` (n, k).
+        Sets `features` (n, r), `outputs` (n, q), `residual` (n, q), Z - Y times the weights of
+        the samples (n,), and with `uncoupled` (N, k), further coordinates of the a's,
+        `uncoupled_features` (n, k). A `glimpse` adds to the u's noise that is not in the cloud.
         """
         problem, form = self.problem, self._form
         x = x if form.stretch == 1 else x * form.stretch
         self._x = [x[rows] for rows in self._rows]
+        self._unseen = None
+        if glimpse is not None:
+            factor = glimpse.factor * form.stretch
+            self._unseen = ([factor[rows] for rows in self._rows], glimpse.draws)
         total = x.new_zeros(self.cloud.rank, len(x))
         rest = x.new_zeros(0 if uncoupled is None else uncoupled.shape[1], len(x))
         totals = [total[:, rows] for rows in self._rows]
@@ -205,14 +192,20 @@ class Engine:
                 rest.add_(uncoupled.sum(0)[:, None], alpha=form.shift)
         self.features = total.T / self.cloud.n_neurons
         self.uncoupled_features = rest.T / self.cloud.n_neurons
-        self.outputs = outputs(self.features, problem.w, problem.gamma)
-        forces = pull(self.outputs - y, problem.w, problem.gamma).T.contiguous()
+        self.outputs = outputs(self.features, self.w, problem.gamma)
+        self.residual = self.outputs - y
+        if weight is not None:
+            self.residual.mul_(weight[:, None])
+        forces = pull(self.residual, self.w, problem.gamma).T.contiguous()
         self._forces = [forces[:, rows] for rows in self._rows]
         self._force_sum = forces.sum(1, keepdim=True).mul_(form.shift)
 
     def _activate(self, piece: _Piece) -> Tensor:
         """tau(stretch x . u) of some samples and neurons."""
         torch.mm(self._x[piece.chunk], piece.u, out=piece.values)
+        if self._unseen is not None:
+            factors, draws = self._unseen
+            piece.values.addmm_(factors[piece.chunk], draws[piece.tile][:, piece.columns])
         return self._form.tau.value_(piece.values)
 
     def _add_data_gradient(self, index: int, scale: float) -> None:
@@ -247,29 +240,22 @@ class Engine:
             self._add_data_gradient(index, 1.0)
             yield buffer
 
-    def descend(self, eta: float, generator: torch.Generator) -> None:
-        r"""Take one step, theta <- (1 - eta lambda_rho) theta - eta grad L + sqrt(2 eta/beta) xi.
+    def descend(self, eta: float, noise: Noise) -> None:
+        r"""Take one step, theta <- (1 - eta lambda_rho) theta - eta grad L + noise.
 
-        Eq. 20 with W fixed, grad L the data part of grad V at the outputs of :meth:`forward`.
+        Eq. 20 for the neurons, grad L the data part of grad V at the outputs of :meth:`forward`.
         """
-        scale = math.sqrt(2 * eta * self.problem.temperature)
         rate = 1 - eta * self.problem.decay
         for index, tile in enumerate(self.cloud.tiles):
             change = self._buffers[tile.shape[1]]
-            if scale > 0:
-                change.normal_(0, scale, generator=generator)
-            else:
-                change.zero_()
+            noise.fill(index, change)
             self._add_data_gradient(index, -eta)
-            torch.add(change, tile, alpha=rate, out=tile)
+            moved = slice(self.cloud.rank if self._moves_u else None)
+            torch.add(change[moved], tile[moved], alpha=rate, out=tile[moved])
+        noise.end()
 
 
 def _part(length: int, n_parts: int, multiple: int = 1) -> int:
     """Length of each of n_parts nearly equal parts, rounded up to a multiple."""
     step = -(-length // n_parts)
     return min(length, -(-step // multiple) * multiple)
-
-
-def _cut(length: int, step: int) -> list[slice]:
-    """Cut 0..length-1 into slices of `step`; the last may be shorter."""
-    return [slice(k, min(k + step, length)) for k in range(0, length, step)]

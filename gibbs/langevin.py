@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from numbers import Real
-from typing import Literal
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from gibbs.coupling import Coupling, Uncoupled, couple
-from gibbs.curvature import largest_curvature
+from gibbs.dynamics import Dynamics
 from gibbs.energy import data_loss, mean_square
-from gibbs.engine import Engine, TiledCloud
+from gibbs.noise import Scheme
 from gibbs.particles import Particles
 from gibbs.problem import Problem
+from gibbs.step_sizes import Schedule, StepSize, StepSizes
 
 __all__ = [
     "LangevinResult",
     "LangevinState",
     "LangevinStatus",
     "Observer",
+    "Snapshot",
+    "Stateful",
     "StepSize",
     "StopRun",
+    "default_lambda_w",
     "observe",
     "run_langevin",
 ]
-
-StepSize = float | Literal["auto"] | Callable[[int], float]
-"""A constant, "auto", or a schedule: a function of the step number 0, 1, ..."""
 
 DIVERGENCE_FACTOR = 1e3
 """A loss this many times above both its start and the loss of zero outputs has diverged."""
@@ -91,6 +92,38 @@ class StopRun(Exception):
     """Raised by an observer: the run ends here, soundly, with status STOPPED."""
 
 
+@runtime_checkable
+class Stateful(Protocol):
+    """An observer that keeps something, which a run that goes on after a stop must restore."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what it keeps."""
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take it up again."""
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """All that a run needs to go on bitwise as if it had never stopped.
+
+    Attributes
+    ----------
+    step : int
+        The step that comes next; its state has been recorded.
+    tensors : dict of str to Tensor
+        Neurons, W, noise, generators, batches, step size, history and observers. They belong
+        to the run: who keeps them copies them.
+    """
+
+    step: int
+    tensors: dict[str, Tensor]
+
+
+Keeper = Callable[[int, Callable[[], Snapshot]], object]
+"""Told the step after every record, and how to take a snapshot."""
+
+
 @dataclass(frozen=True, eq=False)
 class LangevinResult:
     """The cloud that a run ended with, and its history.
@@ -99,11 +132,12 @@ class LangevinResult:
     ----------
     particles : Particles
     w : Tensor (p, q)
-        The linear layer.
+        The linear layer: the problem's, or with `train_w` as it ended.
     history : dict of str to 1-D Tensor
-        "step", "loss" (L_n), "regularized_loss" (Eq. 4 without W's term), "gradient_norm"
-        (root mean square over the neurons of |grad V|), "step_size" and one entry an
-        observer; float64, one value every `every` steps and at the end.
+        "step", "loss" (L_n), "regularized_loss" (Eq. 4, the term of W only with `train_w`),
+        "gradient_norm" (root mean square over the neurons of |grad V|), "step_size",
+        with `train_w` "layer_gradient_norm" (Frobenius norm of the gradient of Eq. 4 in W),
+        and one entry an observer; float64, one value every `every` steps and at the end.
     status : LangevinStatus
     n_steps : int
         Steps that led to `particles`.
@@ -123,11 +157,17 @@ def run_langevin(
     n_steps: int,
     step_size: StepSize = "auto",
     batch_size: int | None = None,
+    scheme: str = "euler",
+    temperature: float | Schedule | None = None,
+    train_w: bool = False,
+    lambda_w: float | None = None,
     generator: torch.Generator,
     observers: Mapping[str, Observer] | None = None,
     every: int = 10,
+    keep: Keeper | None = None,
+    resume: Snapshot | None = None,
 ) -> LangevinResult:
-    r"""Run the noisy mean-field dynamics of stage one (Eq. 20 with W fixed).
+    r"""Run the noisy mean-field dynamics (Eq. 20): stage one, or with `train_w` both layers.
 
     The update of each neuron is
 
@@ -135,9 +175,9 @@ def run_langevin(
         + \sqrt{2 \eta / \beta}\; \xi_j, \qquad \xi_j \sim N(0, I),
 
     where grad V is N times the gradient of the N-neuron regularised loss: the step size eta
-    belongs to one neuron and does not depend on N. Its law approaches the Gibbs minimizer
-    (Eq. 27) for small eta and large N; with no data its stationary variance is
-    1/(beta lambda_rho (1 - eta lambda_rho/2)). At beta = inf it is plain (stochastic)
+    belongs to one neuron and does not depend on N. With W fixed its law approaches the Gibbs
+    minimizer (Eq. 27) for small eta and large N; with no data its stationary variance is
+    1/(beta lambda_rho (1 - eta lambda_rho/2)). At temperature 0 it is plain (stochastic)
     gradient descent.
 
     Parameters
@@ -155,14 +195,33 @@ def run_langevin(
         value over four batches: that of one batch is larger than that of all samples.
     batch_size : int, optional
         Samples a step, without replacement within an epoch. None means all.
+    scheme : {"euler", "leimkuhler_matthews"}, default "euler"
+        How the noise enters, see :class:`gibbs.noise.Scheme`: with a bias of first or of
+        second order in eta.
+    temperature : float or callable, optional
+        1/beta of the noise, >= 0, or a schedule of it; lambda_rho stays as it is. None means
+        that of the problem.
+    train_w : bool, default False
+        Whether W moves along, W <- W - eta ((gamma/n) H^T (Z - Y) + lambda_w W): the joint
+        noisy flow, Algorithm 1's second stage.
+    lambda_w : float, optional
+        L2 weight of W with `train_w`; None means 1/beta (at beta = inf: lambda_rho).
     generator : torch.Generator
         Decides noise and batches; on the device of the problem.
     observers : mapping of str to callable, optional
         Functions of the :class:`LangevinState`, called every `every` steps and at the end;
         what they return is kept in the history under their name. One that raises
-        :class:`StopRun` ends the run there.
+        :class:`StopRun` ends the run there. One with `state_dict` and `load_state_dict`
+        (:class:`Stateful`) is part of the snapshots.
     every : int, default 10
-        Stride of the history.
+        Stride of the history. A record is a pass over all samples: with small batches of a
+        large set, once an epoch is enough.
+    keep : callable, optional
+        Called after every record with the number of the step and a function that takes a
+        :class:`Snapshot`; see :class:`stages.Checkpoint`.
+    resume : Snapshot, optional
+        Go on from there, with the arguments of the run that it was taken in; `n_steps` may
+        be larger. Where it goes on does not show in the result.
 
     Returns
     -------
@@ -185,54 +244,130 @@ def run_langevin(
     ('completed', 6)
     """
     names = dict(observers or {})
-    _check_arguments(problem, particles, n_steps, step_size, batch_size, generator, names, every)
-    run = _Run(problem, particles, batch_size, generator)
-    sizes = _StepSizes(run.problem, step_size, batch_size)
-    batches = _batches(problem, batch_size, generator)
-    history: dict[str, list[float]] = {name: [] for name in (*_RECORDED, *names)}
-    sound, last, status = particles.clone(), 0, LangevinStatus.COMPLETED
-    eta = math.nan
-    for step in range(n_steps + 1):
+    _check_arguments(problem, particles, n_steps, batch_size, generator, names, every)
+    heat = _temperatures(problem, temperature)
+    weight = _layer_weight(problem, train_w, lambda_w)
+    dynamics = Dynamics(
+        problem,
+        particles,
+        batch_size=batch_size,
+        scheme=_scheme(scheme),
+        lambda_w=weight,
+        noisy=callable(temperature) or heat(0) > 0,
+        generator=generator,
+    )
+    sizes = StepSizes(dynamics.everything.problem, step_size, batch_size, weight)
+    history: dict[str, list[float]] = {}
+    sound, w, last = particles.clone(), problem.w, 0
+    if resume is not None:
+        history = _load(resume, dynamics, sizes, names)
+        now, sound = dynamics.whole()
+        w, last = now.w, resume.step
+    status = LangevinStatus.COMPLETED
+    for step in range(last, n_steps + 1):
+        if resume is None or step > resume.step:
+            if step < n_steps:
+                sizes.at(step, dynamics.network)
+            if n_steps > 0:
+                dynamics.begin(step, sizes.current, heat(min(step, n_steps - 1)))
+            if step % every == 0 or step == n_steps:
+                state = _look(dynamics, step, n_steps, sizes.current, sound if step == 0 else None)
+                row = _measure(state, dynamics, history)
+                if row is None:
+                    status = LangevinStatus.DIVERGED
+                    break
+                sound, w, last = state.particles, state.problem.w, step
+                wanted = observe(state, names, row)
+                for name, value in row.items():
+                    history.setdefault(name, []).append(value)
+                if not wanted:
+                    status = LangevinStatus.STOPPED
+                    break
+                if keep is not None:
+                    keep(step, partial(_snapshot, step, dynamics, sizes, history, names))
         if step < n_steps:
-            eta = sizes.at(step, run.cloud)
-        if step % every == 0 or step == n_steps:
-            state = run.look(step, n_steps, eta, sound if step == 0 else None)
-            row = _measure(state, run.gradient_norm(), history)
-            if row is None:
-                status = LangevinStatus.DIVERGED
-                break
-            sound, last = state.particles, step
-            wanted = observe(state, names, row)
-            for name, value in row.items():
-                history[name].append(value)
-            if not wanted:
-                status = LangevinStatus.STOPPED
-                break
-        elif batch_size is None:
-            run.everything.forward(problem.x, problem.y)
-        if step < n_steps:
-            run.descend(eta, None if batch_size is None else next(batches), generator)
+            dynamics.step()
     tensors = {name: torch.tensor(values, dtype=torch.float64) for name, values in history.items()}
-    return LangevinResult(sound, problem.w, tensors, status, last)
+    return LangevinResult(sound, w, tensors, status, last)
 
 
-_RECORDED = ("step", "loss", "regularized_loss", "gradient_norm", "step_size")
+_RECORDED = (
+    "step",
+    "loss",
+    "regularized_loss",
+    "gradient_norm",
+    "step_size",
+    "layer_gradient_norm",
+)
+
+
+def _look(
+    dynamics: Dynamics, step: int, n_steps: int, eta: float, particles: Particles | None
+) -> LangevinState:
+    """Evaluate the network on all samples; `particles` spares a copy where they are known."""
+    features, outputs = dynamics.evaluate()
+    problem, now = dynamics.whole() if particles is None else (dynamics.problem, particles)
+    return LangevinState(step, n_steps, problem, now, features, outputs, eta)
 
 
 def _measure(
-    state: LangevinState, gradient_norm: float, history: Mapping[str, list[float]]
+    state: LangevinState, dynamics: Dynamics, history: Mapping[str, list[float]]
 ) -> dict[str, float] | None:
     """The standard row of the history, or None where the run has diverged."""
-    loss = float(data_loss(state.outputs, state.problem.y))
-    regularized = loss + state.problem.decay / 2 * float(mean_square(state.particles))
-    if not math.isfinite(loss + regularized + gradient_norm):
+    loss = float(data_loss(state.outputs, state.problem.y, state.problem.sample_weight))
+    ridge = state.problem.decay * float(mean_square(state.particles))
+    row = {"step": float(state.step), "loss": loss, "regularized_loss": loss + ridge / 2}
+    if dynamics.lambda_w is not None:
+        square = float(state.problem.w.square().sum())
+        row["regularized_loss"] += dynamics.lambda_w / 2 * square
+        row["layer_gradient_norm"] = float(dynamics.layer_gradient().norm())
+    row["gradient_norm"] = dynamics.gradient_norm()
+    if not all(math.isfinite(value) for value in row.values()):
         return None
-    if history["loss"]:
+    if history:
         zero = float(data_loss(torch.zeros_like(state.problem.y), state.problem.y))
         if loss > DIVERGENCE_FACTOR * max(history["loss"][0], zero):
             return None
-    row = (float(state.step), loss, regularized, gradient_norm, state.step_size)
-    return dict(zip(_RECORDED, row, strict=True))
+    return row | {"step_size": state.step_size}
+
+
+def _snapshot(
+    step: int,
+    dynamics: Dynamics,
+    sizes: StepSizes,
+    history: Mapping[str, list[float]],
+    observers: Mapping[str, Observer],
+) -> Snapshot:
+    tensors = {f"dynamics/{name}": value for name, value in dynamics.state_dict().items()}
+    tensors |= {f"sizes/{name}": value for name, value in sizes.state_dict().items()}
+    for name, values in history.items():
+        tensors[f"history/{name}"] = torch.tensor(values, dtype=torch.float64)
+    for name, observer in observers.items():
+        if isinstance(observer, Stateful):
+            state = observer.state_dict()
+            tensors |= {f"observer/{name}/{key}": value for key, value in state.items()}
+    return Snapshot(step, tensors)
+
+
+def _load(
+    snapshot: Snapshot,
+    dynamics: Dynamics,
+    sizes: StepSizes,
+    observers: Mapping[str, Observer],
+) -> dict[str, list[float]]:
+    """Put a run back to where the snapshot was taken; return its history."""
+
+    def part(name: str) -> dict[str, Tensor]:
+        start = f"{name}/"
+        items = snapshot.tensors.items()
+        return {key.removeprefix(start): v for key, v in items if key.startswith(start)}
+
+    dynamics.load_state_dict(part("dynamics"))
+    sizes.load_state_dict(part("sizes"))
+    for name, observer in observers.items():
+        if isinstance(observer, Stateful):
+            observer.load_state_dict(part(f"observer/{name}"))
+    return {name: values.tolist() for name, values in part("history").items()}
 
 
 def observe(state: LangevinState, observers: Mapping[str, Observer], row: dict[str, float]) -> bool:
@@ -247,136 +382,49 @@ def observe(state: LangevinState, observers: Mapping[str, Observer], row: dict[s
     return wanted
 
 
-class _Run:
-    """The moving parts of a run: the coordinates that couple, and those drawn when looked at."""
-
-    def __init__(
-        self,
-        problem: Problem,
-        particles: Particles,
-        batch_size: int | None,
-        generator: torch.Generator,
-    ) -> None:
-        self.full = problem
-        self.coupling: Coupling = couple(problem)
-        self.problem = self.coupling.problem
-        b, c = self.coupling.split(particles.a)
-        self.cloud = TiledCloud(Particles(b, particles.u))
-        own = None
-        if problem.temperature > 0 and c.numel():
-            seed = torch.randint(2**62, (), generator=generator, device=problem.device)
-            own = torch.Generator(problem.device).manual_seed(int(seed))
-        self.uncoupled = Uncoupled(c, problem.decay, problem.temperature, own)
-        self.everything = Engine(self.problem, self.cloud, problem.n_samples)
-        self.minibatch = None
-        if batch_size is not None:
-            self.minibatch = Engine(self.problem, self.cloud, batch_size)
-
-    def look(
-        self, step: int, n_steps: int, eta: float, particles: Particles | None
-    ) -> LangevinState:
-        """Pass forward over all samples, and return all coordinates as they are now.
-
-        `particles` spares the way back where they are known.
-        """
-        c = self.uncoupled.draw()
-        self.everything.forward(self.full.x, self.full.y, c)
-        if particles is None:
-            cloud = self.cloud.particles()
-            particles = Particles(self.coupling.join(cloud.a, c), cloud.u)
-        h = self.coupling.join(self.everything.features, self.everything.uncoupled_features)
-        return LangevinState(step, n_steps, self.full, particles, h, self.everything.outputs, eta)
-
-    def gradient_norm(self) -> float:
-        """Root mean square over the neurons of |grad V|, after :meth:`look`."""
-        total = self.full.decay**2 * float(self.uncoupled.draw().square().sum())
-        total += sum(float(part.square().sum()) for part in self.everything.gradients())
-        return math.sqrt(total / self.cloud.n_neurons)
-
-    def descend(
-        self, eta: float, batch: tuple[Tensor, Tensor] | None, generator: torch.Generator
-    ) -> None:
-        """Take one step on a batch, or on all samples, whose forward pass has been made."""
-        engine = self.everything
-        if self.minibatch is not None and batch is not None:
-            engine = self.minibatch
-            engine.forward(*batch)
-        engine.descend(eta, generator)
-        self.uncoupled.advance(eta)
+def _scheme(name: str) -> Scheme:
+    if name not in list(Scheme):
+        raise ValueError(f"scheme must be one of {', '.join(Scheme)}, got {name!r}")
+    return Scheme(name)
 
 
-class _StepSizes:
-    """The step size of every step: constant, scheduled, or from the curvature."""
+def _temperatures(problem: Problem, temperature: float | Schedule | None) -> Schedule:
+    """The temperature of every step, checked."""
 
-    MAX_ROWS = 2048
-    INTERVAL = 128
-    REACH = 1.5
-    BATCHES = 4
+    def checked(value: object, name: str) -> float:
+        sound = isinstance(value, Real) and not isinstance(value, bool)
+        if not sound or not 0 <= float(value) < math.inf:  # type: ignore[arg-type]
+            raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
+        return float(value)  # type: ignore[arg-type]
 
-    def __init__(self, problem: Problem, step_size: StepSize, batch_size: int | None) -> None:
-        self.problem = problem
-        self.step_size = step_size
-        self.current = math.nan
-        if batch_size is None:
-            stride = -(-problem.n_samples // self.MAX_ROWS)
-            self.batches = [problem.x[::stride]]
-            self.directions = [problem.y[::stride]]
-        else:
-            own = torch.Generator(problem.device).manual_seed(0)
-            rows = [
-                torch.randperm(problem.n_samples, generator=own, device=problem.device)
-                for _ in range(self.BATCHES)
-            ]
-            kept = min(batch_size, self.MAX_ROWS)
-            self.batches = [problem.x[order[:kept]] for order in rows]
-            self.directions = [problem.y[order[:kept]] for order in rows]
-
-    def at(self, step: int, cloud: TiledCloud) -> float:
-        """Return eta for this step."""
-        if callable(self.step_size):
-            return _positive_step(self.step_size(step), f"step_size at step {step}")
-        if self.step_size != "auto":
-            return float(self.step_size)
-        if step % self.INTERVAL == 0 or (step < self.INTERVAL and step & (step - 1) == 0):
-            self._measure(cloud.particles(), first=step == 0)
-        return self.current
-
-    def _measure(self, particles: Particles, first: bool) -> None:
-        curvatures = []
-        for k, x in enumerate(self.batches):
-            value, self.directions[k] = largest_curvature(
-                self.problem, particles, x, self.directions[k], 20 if first else 3
-            )
-            curvatures.append(value)
-        if 0 < max(curvatures) < math.inf:
-            self.current = self.REACH / max(curvatures)
-        elif math.isnan(self.current):  # no data force and no decay: any step is stable
-            self.current = 1.0
+    if callable(temperature):
+        return lambda step: checked(temperature(step), f"temperature at step {step}")
+    value = problem.temperature if temperature is None else checked(temperature, "temperature")
+    return lambda _: value
 
 
-def _batches(
-    problem: Problem, batch_size: int | None, generator: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless batches, shuffled anew each epoch; a last batch that is too short is skipped."""
-    while batch_size is not None:
-        order = torch.randperm(problem.n_samples, generator=generator, device=problem.device)
-        for start in range(0, problem.n_samples - batch_size + 1, batch_size):
-            rows = order[start : start + batch_size]
-            yield problem.x[rows], problem.y[rows]
+def default_lambda_w(problem: Problem) -> float:
+    """1/beta, the paper's choice; lambda_rho where beta is inf."""
+    return problem.decay if math.isinf(problem.beta) else problem.temperature
 
 
-def _positive_step(value: object, name: str) -> float:
-    sound = isinstance(value, Real) and not isinstance(value, bool)
-    if not sound or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
-        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
-    return float(value)  # type: ignore[arg-type]
+def _layer_weight(problem: Problem, train_w: bool, lambda_w: float | None) -> float | None:
+    """lambda_w of a layer that is trained, None for one that is not."""
+    if not train_w:
+        if lambda_w is not None:
+            raise ValueError(f"lambda_w must be None unless train_w, got {lambda_w}")
+        return None
+    if lambda_w is None:
+        return default_lambda_w(problem)
+    if not 0 <= lambda_w < math.inf:
+        raise ValueError(f"lambda_w must be >= 0 and finite, got {lambda_w}")
+    return float(lambda_w)
 
 
 def _check_arguments(
     problem: Problem,
     particles: Particles,
     n_steps: int,
-    step_size: StepSize,
     batch_size: int | None,
     generator: torch.Generator,
     observers: Mapping[str, Observer],
@@ -405,8 +453,6 @@ def _check_arguments(
         raise ValueError(
             f"batch_size must be between 1 and n = {problem.n_samples}, got {batch_size}"
         )
-    if step_size != "auto" and not callable(step_size):
-        _positive_step(step_size, "step_size")
     taken = sorted(set(observers) & set(_RECORDED))
     if taken:
         raise ValueError(f"observers must not be called {taken[0]!r}: the history has that entry")

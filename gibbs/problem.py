@@ -25,8 +25,9 @@ class Problem:
         E(\rho) = \frac{1}{2n} \|Z - Y\|_F^2
             + \frac{\lambda_\rho}{2} E_\rho\|\theta\|^2 + \frac{1}{\beta} E_\rho[\log \rho]
 
-    (Eqs. 4, 5, without the ridge term of W, which is constant here). Everything is checked
-    here, once; what takes a Problem trusts it.
+    (Eqs. 4, 5, without the ridge term of W, which is constant here). With sample weights s_i of
+    mean 1 the first term is sum_i s_i |Z_i - Y_i|^2 / (2n): a weight of 2 is the sample twice.
+    Everything is checked here, once; what takes a Problem trusts it.
 
     Parameters
     ----------
@@ -49,11 +50,14 @@ class Problem:
         leave the assumptions of the paper.
     truncation : float, optional
         Radius R of the smooth truncation of a (section 5); None means no truncation.
+    sample_weight : Tensor (n,), optional
+        Weights s of the samples, >= 0 and not all 0. They are resolved here: divided by their
+        mean, and None where they are all equal.
 
     Raises
     ------
     TypeError
-        If x, y, w are not floating-point tensors of one dtype.
+        If x, y, w, sample_weight are not floating-point tensors of one dtype.
     ValueError
         If shapes, devices or values do not fit; the message names the argument.
 
@@ -74,6 +78,7 @@ class Problem:
     lambda_rho: float | None = None
     activation: str | Activation = "sigmoid"
     truncation: float | None = None
+    sample_weight: Tensor | None = None
 
     def __post_init__(self) -> None:
         for name in ("x", "y", "w"):
@@ -90,6 +95,8 @@ class Problem:
         _set(self, "activation", get_activation(self.activation))
         if self.truncation is not None:
             _set(self, "truncation", _finite_positive("truncation", self.truncation))
+        if self.sample_weight is not None:
+            _set(self, "sample_weight", _resolved_weights(self.sample_weight, like=self.x))
 
     @property
     def sigma(self) -> Activation:
@@ -165,6 +172,27 @@ def _hint(name: str) -> str:
     if name != "y":
         return ""
     return ": for class labels pass torch.nn.functional.one_hot(labels).to(x.dtype)"
+
+
+def _resolved_weights(value: object, like: Tensor) -> Tensor | None:
+    name = "sample_weight"
+    if isinstance(value, Tensor) and value.shape != like.shape[:1]:
+        raise ValueError(
+            f"{name} must have one number per row of x, ({len(like)},), "
+            f"got shape {tuple(value.shape)}"
+        )
+    _check_matrix(name, value[:, None] if isinstance(value, Tensor) else value, like)
+    assert isinstance(value, Tensor)
+    if bool((value < 0).any()):
+        row = int(torch.nonzero(value < 0)[0])
+        raise ValueError(f"{name} must be >= 0, got {value[row].item()} in row {row}")
+    if not bool(value.any()):
+        raise ValueError(f"{name} must not be 0 in every row")
+    if bool((value == value[0]).all()):
+        return None
+    # Twice as large a weight everywhere is the same problem, and the mean cannot overflow.
+    scaled = value.double() / value.max()
+    return (scaled / scaled.mean()).to(value.dtype)
 
 
 def _check_shapes(x: Tensor, y: Tensor, w: Tensor) -> None:

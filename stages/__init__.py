@@ -1,5 +1,6 @@
 """Training: stage one (neurons), stage two (linear layer), both, and the classifier."""
 
+from stages.checkpoint import Checkpoint
 from stages.classifier import TwoStageClassifier
 from stages.linear import fit_linear
 from stages.mean_field import orthonormal_layer, train_mean_field
@@ -7,6 +8,7 @@ from stages.progress import progress
 from stages.two_stage import TwoStageResult, train_two_stage
 
 __all__ = [
+    "Checkpoint",
     "TwoStageClassifier",
     "TwoStageResult",
     "fit_linear",

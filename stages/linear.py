@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 __all__ = ["fit_linear"]
 
 
-def fit_linear(features: Tensor, y: Tensor, *, gamma: float, lambda_w: float) -> Tensor:
+def fit_linear(
+    features: Tensor,
+    y: Tensor,
+    *,
+    gamma: float,
+    lambda_w: float,
+    sample_weight: Tensor | None = None,
+) -> Tensor:
     r"""Exact minimizer over W of the regularised loss (Eq. 4) at fixed features.
 
-    .. math:: W = \gamma\,(\gamma^2 H^T H / n + \lambda_W I)^{-1} H^T Y / n,
+    .. math:: W = \gamma\,(\gamma^2 H^T S H + \lambda_W I)^{-1} H^T S Y,
+        \qquad S = \mathrm{diag}(s_i / \textstyle\sum_k s_k)
 
-    the root of grad_W = (gamma/n) H^T (gamma H W - Y) + lambda_w W. It is scikit-learn's
-    ``Ridge(alpha=n * lambda_w, fit_intercept=False)`` on gamma H.
+    with S = I/n where all weights s_i are equal, the root of
+    grad_W = gamma H^T S (gamma H W - Y) + lambda_w W. It is scikit-learn's
+    ``Ridge(alpha=lambda_w * sum(s), fit_intercept=False)`` on gamma H, with these weights.
 
     Parameters
     ----------
@@ -27,6 +34,8 @@ def fit_linear(features: Tensor, y: Tensor, *, gamma: float, lambda_w: float) ->
         Output scale.
     lambda_w : float
         L2 weight of W, > 0.
+    sample_weight : Tensor (n,), optional
+        s, >= 0 and not all 0; None means all equal. Only ratios matter.
 
     Returns
     -------
@@ -36,7 +45,7 @@ def fit_linear(features: Tensor, y: Tensor, *, gamma: float, lambda_w: float) ->
     Raises
     ------
     ValueError
-        If lambda_w is not positive, or the numbers of rows differ.
+        If lambda_w is not positive, the numbers of rows differ, or the weights do not fit.
 
     Examples
     --------
@@ -50,11 +59,26 @@ def fit_linear(features: Tensor, y: Tensor, *, gamma: float, lambda_w: float) ->
         raise ValueError(
             f"features and y must have the same number of rows, got {len(features)} and {len(y)}"
         )
-    n = len(features)
+    shares = _shares(sample_weight, len(features))
     # By singular values, which squares no condition number: any lambda_w > 0 has a solution.
-    left, sizes, right = torch.linalg.svd(
-        gamma / math.sqrt(n) * features.double(), full_matrices=False
-    )
+    roots = shares.sqrt().to(features.device)[:, None]
+    left, sizes, right = torch.linalg.svd(gamma * roots * features.double(), full_matrices=False)
     shrunk = sizes / (sizes.square() + lambda_w)
-    w: Tensor = right.T @ (shrunk[:, None] * (left.T @ (y.double() / math.sqrt(n))))
+    w: Tensor = right.T @ (shrunk[:, None] * (left.T @ (roots * y.double())))
     return w.to(features.dtype)
+
+
+def _shares(sample_weight: Tensor | None, n: int) -> Tensor:
+    """Weights that add up to 1, float64 (n,)."""
+    if sample_weight is None:
+        return torch.full((n,), 1 / n, dtype=torch.float64)
+    if sample_weight.shape != (n,):
+        raise ValueError(
+            f"sample_weight must have one number per row of features, ({n},), "
+            f"got shape {tuple(sample_weight.shape)}"
+        )
+    weight = sample_weight.double()
+    if not bool(((weight >= 0) & torch.isfinite(weight)).all()) or not bool(weight.any()):
+        raise ValueError("sample_weight must be finite, >= 0 and not 0 in every row")
+    scaled = weight / weight.max()
+    return scaled / scaled.sum()

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gibbs import LangevinResult, Particles, Problem, run_langevin, sample_normal
-from gibbs.langevin import Observer, StepSize
+from stages.checkpoint import Checkpoint, fingerprint
 
-__all__ = ["orthonormal_layer", "train_mean_field"]
+__all__ = ["orthonormal_layer", "run_kept", "train_mean_field"]
 
 
 def orthonormal_layer(
@@ -45,27 +45,44 @@ def train_mean_field(
     *,
     n_neurons: int,
     n_steps: int,
-    step_size: StepSize = "auto",
-    batch_size: int | None = None,
     start: Particles | None = None,
     generator: torch.Generator,
-    observers: Mapping[str, Observer] | None = None,
-    every: int = 10,
+    checkpoint: Checkpoint | None = None,
+    **settings: Any,
 ) -> LangevinResult:
     """Stage one of Algorithm 1: noisy dynamics from theta ~ N(0, I), with W fixed.
 
-    `start` replaces the fresh N(0, I) neurons; the other arguments are those of
-    :func:`gibbs.run_langevin`.
+    `start` replaces the fresh N(0, I) neurons; `settings` are those of
+    :func:`gibbs.run_langevin`. With a `checkpoint` the run goes on where its folder says that it
+    was, and ends bitwise as if it had never stopped.
     """
     if start is None:
         start = sample_normal(problem, n_neurons, generator=generator)
+    return run_kept(
+        problem, start, n_steps=n_steps, generator=generator, checkpoint=checkpoint, **settings
+    )
+
+
+def run_kept(
+    problem: Problem,
+    start: Particles,
+    *,
+    n_steps: int,
+    generator: torch.Generator,
+    checkpoint: Checkpoint | None,
+    **settings: Any,
+) -> LangevinResult:
+    """:func:`gibbs.run_langevin` that goes on from the checkpoints of its folder."""
+    if checkpoint is None:
+        return run_langevin(problem, start, n_steps=n_steps, generator=generator, **settings)
+    about = {name: value for name, value in settings.items() if name != "observers"}
+    run = fingerprint(problem, start=start, generator=generator, **about)
     return run_langevin(
         problem,
         start,
         n_steps=n_steps,
-        step_size=step_size,
-        batch_size=batch_size,
         generator=generator,
-        observers=observers,
-        every=every,
+        keep=checkpoint.keeper(run, n_steps),
+        resume=checkpoint.read(run),
+        **settings,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from gibbs import (
     Certificate,
     GibbsResult,
     LangevinResult,
+    LangevinStatus,
     Particles,
     Problem,
     data_loss,
@@ -23,9 +24,11 @@ from gibbs import (
 )
 from gibbs.dual import Progress
 from gibbs.energy import mean_square
-from gibbs.langevin import LangevinState, Observer, StepSize, observe
+from gibbs.langevin import LangevinState, Observer, default_lambda_w, observe
+from gibbs.step_sizes import Schedule, StepSize
+from stages.checkpoint import Checkpoint
 from stages.linear import fit_linear
-from stages.mean_field import train_mean_field
+from stages.mean_field import run_kept, train_mean_field
 
 __all__ = ["TwoStageResult", "train_two_stage"]
 
@@ -40,26 +43,33 @@ class TwoStageResult:
         The problem of stage one; its `w` is W_0.
     stage_one : LangevinResult or GibbsResult
         Its `history` is that of the dynamics, or of the solver.
+    stage_two : LangevinResult or None
+        The joint flow, where it was stage two.
     particles : Particles
-        The neurons, which stage two leaves as stage one made them. Of the solved measure they
-        are a sample with a replaced by its mean given u, see :meth:`GibbsMeasure.neurons`.
+        The neurons after stage two; the ridge solve leaves them as stage one made them. Of the
+        solved measure they are a sample with a replaced by its mean given u, see
+        :meth:`GibbsMeasure.neurons`.
     w : Tensor (p, q)
         The linear layer after stage two.
     stage_two_history : dict of str to 1-D Tensor
-        "step" (0 before, 1 after the ridge solve), "loss", "regularized_loss" (Eq. 4, the
-        term of W included), "gradient_norm" (Frobenius norm of the gradient in W), and one
-        entry an observer.
+        Of the ridge solve "step" (0 before, 1 after), "loss", "regularized_loss" (Eq. 4, the
+        term of W included), "gradient_norm" (Frobenius norm of its gradient in W), and
+        one entry an observer; of the flow its history.
     """
 
     problem: Problem
     stage_one: LangevinResult | GibbsResult
+    stage_two: LangevinResult | None
     particles: Particles
     w: Tensor
     stage_two_history: dict[str, Tensor]
 
     @property
     def status(self) -> str:
-        """How stage one ended."""
+        """How the training ended: of the flow where it diverged or was stopped, or stage one."""
+        two = self.stage_two
+        if two is not None and two.status is not LangevinStatus.COMPLETED:
+            return two.status
         return self.stage_one.status
 
     @property
@@ -72,10 +82,15 @@ def train_two_stage(
     problem: Problem,
     *,
     solver: Literal["langevin", "gibbs"] = "langevin",
+    stage_two: Literal["linear", "flow"] = "linear",
     n_neurons: int = 1000,
     n_steps: int = 1000,
+    flow_steps: int | None = None,
     step_size: StepSize = "auto",
+    flow_step_size: StepSize = "auto",
     batch_size: int | None = None,
+    scheme: str = "euler",
+    temperature: float | Schedule | None = None,
     lambda_w: float | None = None,
     start: Particles | None = None,
     n_particles: int = 20_000,
@@ -83,9 +98,10 @@ def train_two_stage(
     generator: torch.Generator,
     observers: Mapping[str, Observer] | None = None,
     every: int = 10,
+    checkpoint: Checkpoint | None = None,
     on_newton_step: Progress | None = None,
 ) -> TwoStageResult:
-    """Train the neurons with W_0 = problem.w fixed, then fit W by exact ridge regression.
+    """Train the neurons with W_0 = problem.w fixed, then W: Algorithm 1.
 
     Parameters
     ----------
@@ -93,15 +109,26 @@ def train_two_stage(
         Data, W_0 (see :func:`stages.orthonormal_layer`), beta, gamma, activation.
     solver : {"langevin", "gibbs"}, default "langevin"
         Stage one by noisy dynamics, or by :func:`gibbs.solve_gibbs`.
-    n_neurons, n_steps, step_size, batch_size, start, generator, every
+    stage_two : {"linear", "flow"}, default "linear"
+        W by exact ridge regression on the features, or neurons and W together by the joint
+        noisy flow (Eq. 20), from W_0.
+    n_neurons, n_steps, step_size, batch_size, scheme, temperature, start, generator, every
         The dynamics, see :func:`stages.train_mean_field`; `n_neurons` and `generator` also
-        serve the solver, the others are not for it.
+        serve the solver, the others are not for it. All but `n_steps`, `step_size` and
+        `start` are those of the flow too.
+    flow_steps : int, optional
+        Steps of the flow; None means `n_steps`.
+    flow_step_size : float, "auto" or callable, default "auto"
+        Of the flow.
     n_particles, tol
         The solver, see :func:`gibbs.solve_gibbs`.
     lambda_w : float, optional
-        Ridge weight of stage two, > 0. None means 1/beta, or lambda_rho at beta = inf.
+        L2 weight of W in stage two, > 0. None means 1/beta, or lambda_rho at beta = inf.
     observers : mapping of str to callable, optional
-        Called along stage one, and before and after stage two.
+        Called along stage one, and before and after the ridge solve or along the flow.
+    checkpoint : Checkpoint, optional
+        Where the dynamics of both stages keep what they need to go on after a kill; the solver
+        begins again.
     on_newton_step : callable, optional
         Told a dict of numbers after every step of the solver.
 
@@ -129,6 +156,16 @@ def train_two_stage(
     lambda_w = default_lambda_w(problem) if lambda_w is None else lambda_w
     if not 0 < lambda_w < math.inf:
         raise ValueError(f"lambda_w must be > 0 and finite, got {lambda_w}")
+    if stage_two not in ("linear", "flow"):
+        raise ValueError(f"stage_two must be one of linear, flow, got {stage_two!r}")
+    dynamics: dict[str, Any] = {
+        "batch_size": batch_size,
+        "scheme": scheme,
+        "temperature": temperature,
+        "generator": generator,
+        "observers": observers,
+        "every": every,
+    }
     stage_one: LangevinResult | GibbsResult
     if solver == "gibbs":
         stage_one = solve_gibbs(
@@ -145,17 +182,29 @@ def train_two_stage(
             n_neurons=n_neurons,
             n_steps=n_steps,
             step_size=step_size,
-            batch_size=batch_size,
             start=start,
-            generator=generator,
-            observers=observers,
-            every=every,
+            checkpoint=checkpoint and checkpoint.part("stage-one"),
+            **dynamics,
         )
         particles = stage_one.particles
     else:
         raise ValueError(f"solver must be one of langevin, gibbs, got {solver!r}")
+    if stage_two == "flow":
+        flow = run_kept(
+            problem,
+            particles,
+            n_steps=n_steps if flow_steps is None else flow_steps,
+            step_size=flow_step_size,
+            train_w=True,
+            lambda_w=lambda_w,
+            checkpoint=checkpoint and checkpoint.part("stage-two"),
+            **dynamics,
+        )
+        return TwoStageResult(problem, stage_one, flow, flow.particles, flow.w, flow.history)
     h = features(problem.x, particles, problem.sigma, problem.truncation)
-    w = fit_linear(h, problem.y, gamma=problem.gamma, lambda_w=lambda_w)
+    w = fit_linear(
+        h, problem.y, gamma=problem.gamma, lambda_w=lambda_w, sample_weight=problem.sample_weight
+    )
     rows = [
         _measure(step, replace(problem, w=layer), particles, h, lambda_w, observers)
         for step, layer in enumerate((problem.w, w))
@@ -163,12 +212,7 @@ def train_two_stage(
     history = {
         name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in rows[0]
     }
-    return TwoStageResult(problem, stage_one, particles, w, history)
-
-
-def default_lambda_w(problem: Problem) -> float:
-    """1/beta, the paper's choice; lambda_rho where beta is inf."""
-    return problem.decay if math.isinf(problem.beta) else problem.temperature
+    return TwoStageResult(problem, stage_one, None, particles, w, history)
 
 
 def _measure(
@@ -180,9 +224,12 @@ def _measure(
     observers: Mapping[str, Observer] | None,
 ) -> dict[str, float]:
     z = outputs(h, problem.w, problem.gamma)
-    loss = data_loss(z, problem.y)
+    loss = data_loss(z, problem.y, problem.sample_weight)
     ridge = problem.decay * mean_square(particles) + lambda_w * problem.w.square().sum()
-    gradient = problem.gamma / problem.n_samples * h.T @ (z - problem.y) + lambda_w * problem.w
+    residual = z - problem.y
+    if problem.sample_weight is not None:
+        residual = problem.sample_weight[:, None] * residual
+    gradient = problem.gamma / problem.n_samples * h.T @ residual + lambda_w * problem.w
     row = {
         "step": float(step),
         "loss": float(loss),

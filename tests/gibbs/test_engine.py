@@ -18,8 +18,10 @@ from gibbs import (
     run_langevin,
     sample_normal,
 )
+from gibbs.cloud import TiledCloud
 from gibbs.coupling import Uncoupled, couple
-from gibbs.engine import Engine, TiledCloud
+from gibbs.engine import Engine
+from gibbs.noise import Kick, TiledNoise
 
 # 4.9 standard errors: a false alarm of 1e-6 in a check of a Gaussian mean.
 ERRORS = 4.9
@@ -36,11 +38,12 @@ def steps_of_noise(n_steps, n_neurons, dtype=torch.float32):
     problem = free_problem(beta=2.0, lambda_rho=0.1, dtype=dtype, p=2, q=2, d=3)
     cloud = TiledCloud(sample_normal(problem, n_neurons, generator=seeded()))
     engine = Engine(problem, cloud, problem.n_samples)
-    generator, eta, noise = seeded(3), 0.5, []
+    noise_source, eta, noise = TiledNoise(cloud, seeded(3)), 0.5, []
     for _ in range(n_steps):
         before = torch.cat(cloud.tiles, 1).clone()
         engine.forward(problem.x, problem.y)
-        engine.descend(eta, generator)
+        noise_source.begin(Kick(0.0, math.sqrt(2 * eta * problem.temperature)), 1.0)
+        engine.descend(eta, noise_source)
         moved = torch.cat(cloud.tiles, 1) - (1 - eta * problem.decay) * before
         noise.append(moved.double() / math.sqrt(2 * eta * problem.temperature))
     return torch.stack(noise)
@@ -83,16 +86,17 @@ def test_noise_is_fresh_for_each_step_neuron_tile_and_coordinate():
 def test_uncoupled_coordinates_follow_the_chain_of_steps():
     etas, decay, temperature = (0.5, 1.5, 0.1, 2.5, 0.5), 0.4, 0.05
     start = torch.linspace(-2, 2, 5, dtype=torch.float64).repeat(40_000, 1)
-    rest = Uncoupled(start.clone(), decay, temperature, seeded(2))
+    rest = Uncoupled(start.clone(), seeded(2))
     mean, variance = start[0].clone(), 0.0
     for k, eta in enumerate(etas):
-        rest.advance(eta)
+        rest.begin(Kick(0.0, math.sqrt(2 * eta * temperature)), 1 - eta * decay)
+        rest.end()
         mean = (1 - eta * decay) * mean
         variance = (1 - eta * decay) ** 2 * variance + 2 * eta * temperature
         if k == 1:  # a look in between, whose draw the later ones must go on from
-            middle = rest.draw().clone()
+            middle = rest.look().clone()
             mean_then = mean
-    end = rest.draw()
+    end = rest.look()
     n = len(start)
     assert (end.mean(0) - mean).abs().max() < ERRORS * math.sqrt(variance / n)
     assert (end.var(0) / variance - 1).abs().max() < ERRORS * math.sqrt(2 / n)

@@ -9,7 +9,6 @@ from problems import seeded, small_problem
 from quadrature import gibbs_minimizer
 
 import gibbs.engine
-import gibbs.langevin
 from gibbs import (
     LangevinStatus,
     Particles,
@@ -23,6 +22,7 @@ from gibbs import (
     sample_normal,
     sample_prior,
 )
+from gibbs.batches import Batches
 
 
 @pytest.mark.parametrize("radius", [None, 0.8])
@@ -152,9 +152,10 @@ def test_minibatch_steps_are_those_of_the_batches():
     result = run_langevin(
         problem, start, n_steps=7, step_size=0.3, batch_size=4, generator=seeded(5)
     )
-    batches, cloud = gibbs.langevin._batches(problem, 4, seeded(5)), start
+    batches, cloud = Batches(12, 4, seeded(5)), start
     for _ in range(7):
-        x, y = next(batches)
+        rows = batches.draw()
+        x, y = problem.x[rows], problem.y[rows]
         gradient = potential_gradient(dataclasses.replace(problem, x=x, y=y), cloud)
         cloud = Particles(cloud.a - 0.3 * gradient.a, cloud.u - 0.3 * gradient.u)
     torch.testing.assert_close(result.particles.a, cloud.a, atol=1e-12, rtol=1e-10)
@@ -166,9 +167,10 @@ def test_minibatches_cover_each_epoch_and_average_to_the_full_gradient():
     targets = {
         tuple(x): tuple(y) for x, y in zip(problem.x.tolist(), problem.y.tolist(), strict=True)
     }
-    seen = gibbs.langevin._batches(problem, 4, seeded())
+    seen = Batches(12, 4, seeded())
     for _ in range(3):
-        x, y = (torch.cat(parts) for parts in zip(*[next(seen) for _ in range(3)], strict=True))
+        rows = torch.cat([seen.draw() for _ in range(3)])
+        x, y = problem.x[rows], problem.y[rows]
         assert torch.equal(x.sort(0).values, problem.x.sort(0).values)
         assert [targets[tuple(row)] for row in x.tolist()] == [tuple(row) for row in y.tolist()]
     # One step from one start, averaged over the batches of an epoch, is the full step in
@@ -176,9 +178,10 @@ def test_minibatches_cover_each_epoch_and_average_to_the_full_gradient():
     start = sample_normal(problem, 30, generator=seeded())
     full = potential_gradient(problem, start)
     parts = []
-    batches = gibbs.langevin._batches(problem, 4, seeded(5))
+    batches = Batches(12, 4, seeded(5))
     for _ in range(3):
-        x, y = next(batches)
+        rows = batches.draw()
+        x, y = problem.x[rows], problem.y[rows]
         parts.append(potential_gradient(dataclasses.replace(problem, x=x, y=y), start))
     torch.testing.assert_close(torch.stack([g.u for g in parts]).mean(0), full.u)
     torch.testing.assert_close(torch.stack([g.a for g in parts]).mean(0), full.a)

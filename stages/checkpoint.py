@@ -1,0 +1,216 @@
+"""Checkpoints of the dynamics on disk: written whole, sealed, loadable without running code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gibbs import Particles, Problem, Snapshot
+from gibbs.langevin import Keeper
+
+__all__ = ["Checkpoint", "fingerprint"]
+
+FORMAT = 1
+"""Version of the layout of the files."""
+
+N_KEPT = 2
+"""Checkpoints that stay: the last one, and one to fall back on."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A folder in which a run keeps what it needs to go on bitwise after a kill.
+
+    Each checkpoint is a pair of files, ``step-K.npz`` with the arrays and ``step-K.json`` with
+    their checksum and what run they belong to. The second appears only once the first is on
+    the disk, so that a kill at any moment leaves whole checkpoints alone. Only at records of the
+    history (`every`) can one be taken.
+
+    Parameters
+    ----------
+    folder : path
+        Made where it is missing.
+    steps : int, optional
+        Take one whenever so many steps have passed since the last.
+    seconds : float, default 60
+        Take one whenever so much time has passed since the last.
+    """
+
+    folder: Path
+    steps: int | None = None
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps must be >= 1 or None, got {self.steps}")
+        if not self.seconds >= 0:
+            raise ValueError(f"seconds must be >= 0, got {self.seconds}")
+
+    def part(self, name: str) -> Checkpoint:
+        """The same, for one of several runs: in a folder of its own below this one."""
+        return Checkpoint(self.folder / name, self.steps, self.seconds)
+
+    def keeper(self, run: Mapping[str, Any], n_steps: int) -> Keeper:
+        """The `keep` of :func:`gibbs.run_langevin` for this run; see :func:`fingerprint`."""
+        last_step, last_time = 0, time.monotonic()
+
+        def keep(step: int, take: Callable[[], Snapshot]) -> None:
+            nonlocal last_step, last_time
+            due = self.steps is not None and step - last_step >= self.steps
+            if due or time.monotonic() - last_time >= self.seconds or step == n_steps:
+                self.write(take(), run)
+                last_step, last_time = step, time.monotonic()
+
+        return keep
+
+    def write(self, snapshot: Snapshot, run: Mapping[str, Any]) -> None:
+        """Write a snapshot, and remove those before the last two."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        arrays = self.folder / f"step-{snapshot.step:010d}.npz"
+        with _whole(arrays) as scratch, scratch.open("wb") as file:
+            np.savez(
+                file,
+                allow_pickle=False,
+                **{name: value.numpy(force=True) for name, value in snapshot.tensors.items()},
+            )
+            _to_disk(file)
+        manifest = {
+            "format": FORMAT,
+            "step": snapshot.step,
+            "sha256": _checksum(arrays),
+            "run": dict(run),
+        }
+        with _whole(arrays.with_suffix(".json")) as scratch, scratch.open("w") as file:
+            json.dump(manifest, file, indent=2)
+            _to_disk(file)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Remove all but the last checkpoints, and what a kill has left half-written."""
+        kept = {path.stem for path in self._manifests()[:N_KEPT]}
+        for path in (*self.folder.glob("step-*"), *self.folder.glob(".step-*")):
+            if path.stem not in kept:
+                path.unlink(missing_ok=True)
+
+    def read(self, run: Mapping[str, Any]) -> Snapshot | None:
+        """Read the last checkpoint that is whole; None where the folder has none at all.
+
+        One that is cut short, altered or of another format is passed over with a warning.
+
+        Raises
+        ------
+        ValueError
+            If no checkpoint is usable, or the last usable one is of another run.
+        """
+        manifests = self._manifests()
+        refused = []
+        for path in manifests:
+            try:
+                manifest, snapshot = _read(path)
+            except ValueError as error:
+                refused.append(str(error))
+                continue
+            _check_same(self.folder, manifest["run"], run)
+            for reason in refused:
+                warnings.warn(
+                    f"{reason}: going on from step {snapshot.step}", RuntimeWarning, stacklevel=2
+                )
+            return snapshot
+        if refused:
+            raise ValueError(f"{self.folder} has no usable checkpoint: {'; '.join(refused)}")
+        return None
+
+    def _manifests(self) -> list[Path]:
+        """Manifests in the folder, the last one first."""
+        return sorted(self.folder.glob("step-*.json"), reverse=True)
+
+
+def fingerprint(
+    problem: Problem, start: Particles, generator: torch.Generator, **settings: Any
+) -> dict[str, Any]:
+    """What tells one run from another: a checksum of all that is random or large, and settings.
+
+    Schedules count by their repr, plain functions by their name alone.
+    """
+    digest = hashlib.sha256()
+    large = (problem.x, problem.y, problem.w, problem.sample_weight, start.a, start.u)
+    for tensor in (*large, generator.get_state()):
+        if tensor is not None:
+            digest.update(str((tuple(tensor.shape), tensor.dtype)).encode())
+            digest.update(tensor.contiguous().numpy(force=True).tobytes())
+    named = {
+        "data": digest.hexdigest(),
+        "beta": problem.beta,
+        "gamma": problem.gamma,
+        "lambda_rho": problem.decay,
+        "activation": problem.sigma.name,
+        "truncation": problem.truncation,
+        **settings,
+    }
+    return {name: _as_json(value) for name, value in named.items()}
+
+
+def _as_json(value: Any) -> Any:
+    """Infinity is no number of JSON, and a function has an address in its repr."""
+    if isinstance(value, (str, int, bool, type(None))):
+        return value
+    return getattr(value, "__qualname__", repr(value))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Snapshot]:
+    name = path.stem
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        made, checksum, step = manifest["format"], manifest["sha256"], int(manifest["step"])
+        _ = dict(manifest["run"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"checkpoint {name} has no sound manifest") from error
+    if made != FORMAT:
+        raise ValueError(f"checkpoint {name} has format {made}, this version reads {FORMAT}")
+    arrays = path.with_suffix(".npz")
+    if not arrays.is_file() or _checksum(arrays) != checksum:
+        raise ValueError(f"checkpoint {name} was cut short or altered")
+    with np.load(arrays, allow_pickle=False) as stored:
+        tensors = {key: torch.from_numpy(stored[key]) for key in stored.files}
+    return manifest, Snapshot(step, tensors)
+
+
+def _check_same(folder: Path, stored: Mapping[str, Any], run: Mapping[str, Any]) -> None:
+    for name in sorted({*stored, *run}):
+        before, now = stored.get(name), run.get(name)
+        if before != now:
+            what = "of other data" if name == "data" else f"of {name} = {before}, not {now}"
+            raise ValueError(f"{folder} holds checkpoints of another run, {what}")
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Yield a scratch path that takes the place of `path` when the context ends well."""
+    scratch = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        yield scratch
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _to_disk(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

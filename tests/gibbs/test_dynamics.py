@@ -1,0 +1,483 @@
+"""Schemes, noise that waits, temperatures, the joint flow, and runs that go on."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from problems import seeded, small_problem
+
+from gibbs import (
+    Annealed,
+    LangevinStatus,
+    Particles,
+    Problem,
+    StopRun,
+    data_loss,
+    outputs,
+    run_langevin,
+    sample_normal,
+    truncate,
+)
+from gibbs.batches import Batches
+from gibbs.cloud import TiledCloud
+from gibbs.noise import DelayedNoise, Kick
+
+# 4.9 standard errors: a false alarm of 1e-6 in a check of a Gaussian mean.
+ERRORS = 4.9
+
+
+def wide_problem(**settings):
+    """d = 16 and batches of 2: few enough for noise that waits."""
+    settings = {"beta": 30.0, "lambda_rho": 0.1, "gamma": 4.0, "p": 3, "q": 2} | settings
+    return small_problem(n=12, d=16, **settings)
+
+
+# Noise that waits
+
+
+def test_delayed_noise_has_the_covariances_of_the_chain_and_of_what_was_seen():
+    d, n, rate, scale = 6, 60_000, 0.8, 0.5
+    u = torch.zeros(n, d, dtype=torch.float64)
+    cloud = TiledCloud(Particles(u[:, :1].clone(), u))
+    noise = DelayedNoise(cloud, seeded(1))
+    batches = torch.randn(4, 2, d, dtype=torch.float64, generator=seeded(2))
+    batches[3, 1] = batches[3, 0]  # a sample twice in one batch
+    seen = []
+    for x in batches:
+        noise.begin(Kick(0.0, scale), rate)
+        glimpse = noise.glimpse(x)
+        hidden = 0.0 if glimpse is None else glimpse.factor @ torch.cat(glimpse.draws, 1)
+        seen.append(x @ cloud.particles().u.T + hidden)
+        for index, tile in enumerate(cloud.tiles):
+            noise.fill(index, torch.empty_like(tile))
+        noise.end()
+    noise.settle()
+    end = cloud.particles().u.T
+    variances = [0.0]
+    for _ in batches:
+        variances.append(rate**2 * variances[-1] + scale**2)
+    # Everything is jointly Gaussian, so covariances say it all. The products of two Gaussians of
+    # variances v and w have standard deviation at most sqrt(2 v w).
+    views = [*zip(batches, seen, strict=True), (torch.eye(d, dtype=torch.float64), end)]
+    for i, (x, one) in enumerate(views):
+        for j, (other_x, other) in enumerate(views[: i + 1]):
+            expected = rate ** (i - j) * variances[j] * x @ other_x.T
+            spread = torch.outer(
+                (x.square().sum(1) * variances[i]).sqrt(),
+                (other_x.square().sum(1) * variances[j]).sqrt(),
+            )
+            error = ERRORS * math.sqrt(2 / n) * spread + 1e-9
+            assert bool(((one @ other.T / n - expected).abs() <= error).all()), (i, j)
+
+
+def both_noises(monkeypatch, run):
+    """The same run with noise that waits and with noise that does not."""
+    assert DelayedNoise.pays(100, 16, 2)
+    delayed = run()
+    monkeypatch.setattr(DelayedNoise, "pays", staticmethod(lambda *_: False))
+    return delayed, run()
+
+
+def test_delayed_noise_gives_the_law_of_the_dynamics(monkeypatch):
+    # Batches of 2 of 2 samples: the same ones in every step, whatever else has been drawn.
+    problem = small_problem(n=2, d=16, p=3, q=2, beta=30.0, lambda_rho=0.1, gamma=4.0)
+    n = 20_000
+    start = sample_normal(problem, n, generator=seeded())
+
+    def run():
+        return run_langevin(
+            problem, start, n_steps=15, step_size=0.5, batch_size=2, generator=seeded(4), every=15
+        ).particles
+
+    pair = both_noises(monkeypatch, run)
+    one, other = (torch.cat((p.a, p.u), 1) for p in pair)
+    still = torch.cat((start.a, start.u), 1)
+    spread = one.std(0)
+    # The data have moved the neurons far more than the noise of this comparison.
+    limit = ERRORS * spread * math.sqrt(2 / n)
+    assert bool(((one.std(0) - still.std(0)).abs() > 3 * limit).any())
+    assert bool(((one.mean(0) - other.mean(0)).abs() < limit).all())
+    # Products of two coordinates have at most sqrt(3) times the spread of independent ones.
+    gap = (torch.cov(one.T) - torch.cov(other.T)).abs()
+    error = ERRORS * math.sqrt(3 * 2 / n) * torch.outer(spread, spread)
+    assert bool((gap < error).all())
+
+
+def test_delayed_noise_at_temperature_zero_is_descent(monkeypatch):
+    problem = wide_problem(beta=math.inf, activation="tanh")
+    start = sample_normal(problem, 700, generator=seeded())
+
+    def run():
+        return run_langevin(
+            problem, start, n_steps=9, step_size=0.5, batch_size=2, generator=seeded(4)
+        ).particles
+
+    delayed, plain = both_noises(monkeypatch, run)
+    torch.testing.assert_close(delayed.a, plain.a, atol=1e-12, rtol=1e-10)
+    torch.testing.assert_close(delayed.u, plain.u, atol=1e-12, rtol=1e-10)
+
+
+def test_delayed_noise_is_drawn_after_the_temperature_has_gone():
+    # Nothing is trained (W = 0). One hot step, then cold ones: the noise of the first decays.
+    base = wide_problem()
+    problem = dataclasses.replace(base, w=torch.zeros_like(base.w))
+    start = Particles(*(torch.zeros(20_000, k, dtype=torch.float64) for k in (3, 16)))
+    cloud = run_langevin(
+        problem,
+        start,
+        n_steps=8,
+        step_size=0.5,
+        batch_size=1,
+        temperature=lambda step: 0.5 * (step == 0),
+        generator=seeded(2),
+        every=8,
+    ).particles
+    variance = 0.5 * 0.95**14
+    for values in (cloud.a, cloud.u):
+        error = ERRORS * math.sqrt(2 / values.numel())
+        assert float(values.var()) == pytest.approx(variance, rel=error)
+    # Directions that were seen and those that were not are independent all the same.
+    noise = torch.corrcoef(cloud.u.T) - torch.eye(16, dtype=torch.float64)
+    assert float(noise.abs().max()) < ERRORS / math.sqrt(20_000)
+
+
+# Schemes
+
+
+@pytest.mark.parametrize("scheme", ["euler", "leimkuhler_matthews"])
+def test_stationary_variance_of_each_scheme_without_data(scheme):
+    # W = 0 leaves the ridge term alone, a quadratic: Leimkuhler and Matthews are exact there.
+    base = small_problem(beta=20.0, lambda_rho=0.8)
+    problem = dataclasses.replace(base, w=torch.zeros_like(base.w))
+    start = sample_normal(problem, 40_000, generator=seeded())
+    cloud = run_langevin(
+        problem, start, n_steps=60, step_size=1.5, scheme=scheme, generator=seeded(1), every=13
+    ).particles
+    exact = 1 / (20.0 * 0.8)
+    expected = exact / (1 - 1.5 * 0.8 / 2) if scheme == "euler" else exact
+    for values in (cloud.a, cloud.u):
+        error = ERRORS * math.sqrt(2 / values.numel())
+        assert float(values.var()) == pytest.approx(expected, rel=error)
+
+
+@pytest.mark.parametrize("every", [1, 3, 100])
+def test_uncoupled_coordinates_follow_each_step_of_leimkuhler_and_matthews(every):
+    problem = small_problem(p=5, q=2, beta=20.0, lambda_rho=0.3)
+    n, eta, n_steps = 40_000, 0.7, 6
+    start = Particles(torch.ones(n, 5).double(), torch.zeros(n, 2).double())
+    blind = torch.linalg.qr(problem.w, mode="complete")[0][:, 2:]
+    seen = []
+
+    def look(state):
+        seen.append(state.particles.a @ blind)
+        return 0.0
+
+    run_langevin(
+        problem,
+        start,
+        n_steps=n_steps,
+        step_size=eta,
+        scheme="leimkuhler_matthews",
+        generator=seeded(4),
+        observers={"look": look},
+        every=every,
+    )
+    # The chain as a linear map of xi_0, ..., xi_K: row k holds c_k, less its mean.
+    rate, half = 1 - eta * problem.decay, math.sqrt(2 * eta * problem.temperature) / 2
+    rows = [torch.zeros(n_steps + 1, dtype=torch.float64)]
+    for k in range(n_steps):
+        row = rate * rows[-1]
+        row[k] += half
+        row[k + 1] += half
+        rows.append(row)
+    steps = sorted({*range(0, n_steps + 1, every), n_steps})
+    chain = torch.stack([rows[k] for k in steps])
+    covariance = chain @ chain.T
+    values = torch.stack(seen)
+    means = torch.tensor([rate**k for k in steps], dtype=torch.float64)
+    centred = values - means[:, None, None] * (start.a[:1] @ blind)
+    found = torch.einsum("knc,lnc->kl", centred, centred) / (n * 3)
+    scale = covariance.diagonal().sqrt()
+    error = ERRORS * math.sqrt(2 / (3 * n)) * torch.outer(scale, scale) + 1e-12
+    assert bool(((found - covariance).abs() < error).all())
+
+
+def test_leimkuhler_and_matthews_at_temperature_zero_is_descent():
+    problem = small_problem(beta=math.inf)
+    start = sample_normal(problem, 100, generator=seeded())
+    one, other = (
+        run_langevin(problem, start, n_steps=9, step_size=0.3, scheme=scheme, generator=seeded())
+        for scheme in ("euler", "leimkuhler_matthews")
+    )
+    assert torch.equal(one.particles.u, other.particles.u)
+
+
+# Temperatures
+
+
+def test_temperature_decides_the_noise_and_nothing_else():
+    problem = small_problem(beta=50.0)
+    start = sample_normal(problem, 60, generator=seeded())
+    cold = dataclasses.replace(problem, beta=math.inf, lambda_rho=problem.decay)
+    settings = {"n_steps": 7, "step_size": 0.3}
+    expected = run_langevin(cold, start, generator=seeded(), **settings).particles
+    found = run_langevin(problem, start, temperature=0.0, generator=seeded(), **settings).particles
+    assert torch.equal(found.u, expected.u)
+    hot = dataclasses.replace(problem, beta=10.0, lambda_rho=problem.decay)
+    expected = run_langevin(hot, start, generator=seeded(), **settings).particles
+    found = run_langevin(problem, start, temperature=0.1, generator=seeded(), **settings).particles
+    assert torch.equal(found.u, expected.u)
+
+
+def test_temperature_schedule_reaches_every_step():
+    base = small_problem(beta=20.0, lambda_rho=0.3)
+    problem = dataclasses.replace(base, w=torch.zeros_like(base.w))
+    start = Particles(*(torch.zeros(40_000, k, dtype=torch.float64) for k in (3, 2)))
+    heat = Annealed(first=0.5, scale=2, power=1.0)
+    cloud = run_langevin(
+        problem, start, n_steps=6, step_size=0.4, temperature=heat, generator=seeded()
+    ).particles
+    variance = 0.0
+    for k in range(6):
+        variance = (1 - 0.4 * 0.3) ** 2 * variance + 2 * 0.4 * 0.5 / (1 + k / 2)
+    for values in (cloud.a, cloud.u):
+        error = ERRORS * math.sqrt(2 / values.numel())
+        assert float(values.var()) == pytest.approx(variance, rel=error)
+
+
+# The joint flow
+
+
+@pytest.mark.parametrize("radius", [None, 0.8])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_joint_flow_at_temperature_zero_is_descent_by_autograd(radius, weighted):
+    problem = small_problem(n=9, d=4, p=5, q=3, beta=math.inf, activation="tanh", truncation=radius)
+    if weighted:
+        weight = torch.arange(1.0, 10.0, dtype=torch.float64)
+        problem = dataclasses.replace(problem, sample_weight=weight)
+    start = sample_normal(problem, 70, generator=seeded())
+    result = run_langevin(
+        problem,
+        start,
+        n_steps=6,
+        step_size=0.3,
+        train_w=True,
+        lambda_w=0.2,
+        generator=seeded(),
+        every=4,
+    )
+    a, u, w = start.a.clone(), start.u.clone(), problem.w.clone()
+    share = torch.ones(9).double() if not weighted else weight / weight.mean()
+    norms, losses = [], []
+    for k in range(7):
+        for tensor in (a, u, w):
+            tensor.requires_grad_()
+        reach = a if radius is None else truncate(a, radius)
+        z = problem.gamma * (torch.tanh(problem.x @ u.T) @ reach / len(a)) @ w
+        loss = (share[:, None] * (z - problem.y).square()).sum() / 18
+        total = loss + 0.1 * w.square().sum()
+        total = total + problem.decay / 2 * (a.square().sum() + u.square().sum()) / len(a)
+        grads = torch.autograd.grad(total, (a, u, w))
+        if k in (0, 4, 6):
+            norms.append(float(grads[2].norm()))
+            losses.append(total.item())
+        if k < 6:
+            a = (a - 0.3 * len(a) * grads[0]).detach()
+            u = (u - 0.3 * len(a) * grads[1]).detach()
+            w = (w - 0.3 * grads[2]).detach()
+    torch.testing.assert_close(result.particles.a, a.detach(), atol=1e-12, rtol=1e-10)
+    torch.testing.assert_close(result.particles.u, u.detach(), atol=1e-12, rtol=1e-10)
+    torch.testing.assert_close(result.w, w.detach(), atol=1e-12, rtol=1e-10)
+    assert result.history["layer_gradient_norm"].tolist() == pytest.approx(norms, rel=1e-10)
+    assert result.history["regularized_loss"].tolist() == pytest.approx(losses, rel=1e-10)
+
+
+def test_joint_flow_on_batches_takes_the_layer_along():
+    problem = wide_problem(beta=math.inf, activation="tanh")
+    start = sample_normal(problem, 50, generator=seeded())
+    result = run_langevin(
+        problem,
+        start,
+        n_steps=5,
+        step_size=0.3,
+        batch_size=3,
+        train_w=True,
+        lambda_w=0.1,
+        generator=seeded(3),
+    )
+    cloud, w, batches = start, problem.w, Batches(12, 3, seeded(3))
+    for _ in range(5):
+        rows = batches.draw()
+        part = dataclasses.replace(problem, x=problem.x[rows], y=problem.y[rows], w=w)
+        one = run_langevin(
+            part, cloud, n_steps=1, step_size=0.3, train_w=True, lambda_w=0.1, generator=seeded()
+        )
+        cloud, w = one.particles, one.w
+    torch.testing.assert_close(result.w, w, atol=1e-12, rtol=1e-10)
+    torch.testing.assert_close(result.particles.u, cloud.u, atol=1e-12, rtol=1e-10)
+
+
+def test_observers_see_the_layer_as_it_is():
+    problem = small_problem()
+    start = sample_normal(problem, 50, generator=seeded())
+    layers = []
+
+    def look(state):
+        layers.append(state.problem.w)
+        h = state.features
+        torch.testing.assert_close(
+            state.outputs, outputs(h, state.problem.w, problem.gamma), atol=1e-12, rtol=1e-10
+        )
+        return float(data_loss(state.outputs, problem.y))
+
+    result = run_langevin(
+        problem,
+        start,
+        n_steps=20,
+        train_w=True,
+        generator=seeded(),
+        observers={"again": look},
+    )
+    assert torch.equal(layers[0], problem.w)
+    assert torch.equal(layers[-1], result.w)
+    assert not torch.allclose(layers[0], layers[1])
+    torch.testing.assert_close(result.history["again"], result.history["loss"])
+
+
+@pytest.mark.parametrize("gamma", [0.5, 5.0, 30.0])
+def test_automatic_steps_of_the_joint_flow_descend(gamma):
+    problem = small_problem(n=40, d=5, beta=1e4, lambda_rho=1e-4, gamma=gamma, activation="tanh")
+    start = sample_normal(problem, 300, generator=seeded())
+    result = run_langevin(problem, start, n_steps=400, train_w=True, generator=seeded())
+    assert result.status is LangevinStatus.COMPLETED
+    assert float(result.history["loss"][-1]) < 0.1
+
+
+# Runs that go on
+
+
+class Collected:
+    """An observer that keeps what it has seen."""
+
+    def __init__(self):
+        self.total = torch.zeros(())
+
+    def __call__(self, state):
+        self.total = self.total + state.features.double().sum()
+        return float(self.total)
+
+    def state_dict(self):
+        return {"total": self.total}
+
+    def load_state_dict(self, state):
+        self.total = state["total"]
+
+
+RUNS = {
+    "full batch": {},
+    "all coordinates": {"truncation": 0.8},
+    "batches": {"batch_size": 5},
+    "noise that waits": {"batch_size": 2},
+    "second order": {"scheme": "leimkuhler_matthews"},
+    "second order on batches": {"scheme": "leimkuhler_matthews", "batch_size": 5},
+    "joint flow": {"train_w": True, "lambda_w": 0.1},
+    "joint flow on batches": {"train_w": True, "batch_size": 2},
+    "schedules": {"step_size": Annealed(0.5, 5), "temperature": Annealed(0.1, 5)},
+    "temperature 0": {"temperature": 0.0, "batch_size": 5},
+}
+
+
+@pytest.mark.parametrize("settings", RUNS.values(), ids=RUNS)
+def test_a_run_that_goes_on_ends_bitwise_as_if_it_had_not_stopped(settings):
+    settings = dict(settings)
+    problem = wide_problem(dtype=torch.float32, truncation=settings.pop("truncation", None))
+    start = sample_normal(problem, 600, generator=seeded())
+    snapshots = []
+
+    def run(resume=None, keep=None):
+        generator = seeded(7)
+        return run_langevin(
+            problem,
+            start,
+            n_steps=23,
+            generator=generator,
+            observers={"collected": Collected()},
+            every=4,
+            keep=keep,
+            resume=resume,
+            **settings,
+        )
+
+    def keep(_step, take):
+        taken = take()
+        copies = {name: value.clone() for name, value in taken.tensors.items()}
+        snapshots.append(dataclasses.replace(taken, tensors=copies))
+
+    whole = run(keep=keep)
+    assert [snapshot.step for snapshot in snapshots] == [0, 4, 8, 12, 16, 20, 23]
+    for snapshot in snapshots:
+        again = run(resume=snapshot)
+        assert torch.equal(again.particles.a, whole.particles.a)
+        assert torch.equal(again.particles.u, whole.particles.u)
+        assert torch.equal(again.w, whole.w)
+        assert again.history.keys() == whole.history.keys()
+        for name, values in whole.history.items():
+            assert torch.equal(again.history[name], values), name
+        assert (again.status, again.n_steps) == (whole.status, whole.n_steps)
+
+
+def test_more_steps_than_the_run_that_was_stopped():
+    problem = small_problem()
+    start = sample_normal(problem, 40, generator=seeded())
+    kept = []
+
+    def run(n_steps, **settings):
+        return run_langevin(
+            problem, start, n_steps=n_steps, step_size=0.2, generator=seeded(1), every=5, **settings
+        )
+
+    run(10, keep=lambda step, take: kept.append((step, take())))
+    snapshots = dict(kept)
+    longer = run(20, resume=snapshots[10])
+    assert torch.equal(longer.particles.u, run(20).particles.u)
+
+
+def test_a_stopped_run_keeps_no_snapshot_of_its_end():
+    problem = small_problem()
+    start = sample_normal(problem, 40, generator=seeded())
+    steps = []
+
+    def stop(state):
+        if state.step == 10:
+            raise StopRun
+        return 0.0
+
+    run_langevin(
+        problem,
+        start,
+        n_steps=20,
+        generator=seeded(),
+        observers={"stop": stop},
+        every=5,
+        keep=lambda step, _: steps.append(step),
+    )
+    assert steps == [0, 5]
+
+
+BAD = [
+    ({"scheme": "verlet"}, "scheme must be one of euler, leimkuhler_matthews, got 'verlet'"),
+    ({"temperature": -0.1}, "temperature must be a finite number >= 0, got -0.1"),
+    ({"temperature": math.inf}, "temperature must be a finite number >= 0, got inf"),
+    ({"temperature": lambda step: -step - 1.0}, "temperature at step 0 must be a finite number"),
+    ({"lambda_w": 0.1}, "lambda_w must be None unless train_w, got 0.1"),
+    ({"train_w": True, "lambda_w": -1.0}, "lambda_w must be >= 0 and finite, got -1.0"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD)
+def test_bad_settings_are_named(change, message):
+    problem: Problem = small_problem()
+    start = sample_normal(problem, 10, generator=seeded())
+    with pytest.raises(ValueError, match=message):
+        run_langevin(problem, start, n_steps=3, generator=seeded(), **change)
