@@ -22,7 +22,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -92,6 +92,7 @@ def main() -> None:
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {repeats} repetitions")
     for case in CASES[: QUICK if options.quick else None]:
         compare(case, repeats)
+    print_scaling(repeats)
     if not options.quick:
         print_memory(1_000_000, 1000, 20)
 
@@ -277,6 +278,27 @@ def print_ratio(name: str, above: list[float], below: list[float], bar: float) -
     if bar:
         verdict = f"  bar {bar:g}: {'met' if statistics.median(ratios) >= bar else 'MISSED'}"
     print(f"  {name:20s} {spread(ratios)}{verdict}")
+
+
+def print_scaling(repeats: int) -> None:
+    """Print by how much a step grows when N or n doubles at the large end; the bar is 2 +- 0.2."""
+    small = Case(100_000, 1000, 20)
+    doubled = {
+        "N doubled": replace(small, n_neurons=200_000),
+        "n doubled": replace(small, n_samples=2000),
+    }
+    steps = {name: ours(*setting(case), case) for name, case in {"": small, **doubled}.items()}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for repeat in range(repeats + 1):
+        for name, step in steps.items():
+            value = clock(step, 1)
+            if repeat:
+                times[name].append(value)
+    print(f"\n{small.name}: {spread([1e3 * v for v in times['']])} ms a step")
+    for name in doubled:
+        ratios = [a / b for a, b in zip(times[name], times[""], strict=True)]
+        met = abs(statistics.median(ratios) - 2) <= 0.2
+        print(f"  {name:20s} {spread(ratios)} times  bar 2 +- 0.2: {'met' if met else 'MISSED'}")
 
 
 def print_memory(n_neurons: int, n_samples: int, d: int) -> None:

@@ -34,14 +34,17 @@ __all__ = [
     "Comparison",
     "FoldRecord",
     "MethodSummary",
+    "Parts",
     "compare_baselines",
     "hidden_activations",
+    "measure_fold",
+    "stratified_splits",
 ]
 
 OURS = "two-stage network"
 RANDOM_FEATURES = "random features + ridge"
 
-_Parts = tuple[NDArray[np.float64], NDArray[Any], NDArray[np.float64], NDArray[Any]]
+Parts = tuple[NDArray[np.float64], NDArray[Any], NDArray[np.float64], NDArray[Any]]
 """Training samples and labels, test samples and labels."""
 
 _ACTIVATIONS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
@@ -262,11 +265,11 @@ def compare_baselines(
     records: dict[str, list[FoldRecord]] = {method: [] for method in methods}
     predictions: dict[str, list[NDArray[Any]]] = {method: [] for method in methods}
     tested = []
-    for fold, (train, test) in enumerate(_splits(labels, folds, test_size, random_state)):
+    for fold, (train, test) in enumerate(stratified_splits(labels, folds, test_size, random_state)):
         parts = _prepare(x[train], labels[train], x[test], labels[test], standardize)
         tested.append(labels[test])
         for method, model in methods.items():
-            record, predicted = _measure(method, clone(model), fold, parts)
+            record, predicted = measure_fold(method, clone(model), fold, parts)
             records[method].append(record)
             predictions[method].append(predicted)
             if on_record is not None:
@@ -305,10 +308,16 @@ def _methods(
     return methods | dict(others)
 
 
-def _splits(
+def stratified_splits(
     labels: NDArray[Any], folds: int, test_size: float | None, random_state: int
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield training and test indices."""
+    """Yield training and test indices of stratified folds, or of one split.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two classes, or `folds` or `test_size` is not usable.
+    """
     classes, counts = np.unique(labels, return_counts=True)
     if len(classes) < 2:
         raise ValueError(
@@ -341,14 +350,17 @@ def _prepare(
     x_test: NDArray[np.float64],
     y_test: NDArray[Any],
     standardize: bool,
-) -> _Parts:
+) -> Parts:
     if standardize:
         scaler = StandardScaler().fit(x)
         x, x_test = scaler.transform(x), scaler.transform(x_test)
     return x, y, x_test, y_test
 
 
-def _measure(method: str, model: Any, fold: int, parts: _Parts) -> tuple[FoldRecord, NDArray[Any]]:
+def measure_fold(
+    method: str, model: Any, fold: int, parts: Parts
+) -> tuple[FoldRecord, NDArray[Any]]:
+    """Fit `model` on the training part; return what was measured, and the test predictions."""
     x, y, x_test, y_test = parts
     start = time.perf_counter()
     model.fit(x, y)

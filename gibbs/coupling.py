@@ -119,9 +119,9 @@ class Uncoupled:
         if not self._values.numel():
             return self._values
         if self._factor != 1:
-            self._values.mul_(self._factor)
+            self._values.mul_(self._in_range(self._factor))
         if self._variance > 0:
-            self._add_noise(self._values, math.sqrt(self._variance))
+            self._add_noise(self._values, self._in_range(math.sqrt(self._variance)))
         self._factor, self._variance = 1.0, 0.0
         if self._kick.before == 0:
             return self._values
@@ -129,6 +129,10 @@ class Uncoupled:
             self._xi = torch.zeros_like(self._values)
             self._add_noise(self._xi, 1.0)
         return self._values + self._kick.before * self._xi
+
+    def _in_range(self, value: float) -> float:
+        """Infinity in place of what the dtype cannot hold: a chain that diverges."""
+        return value if abs(value) < torch.finfo(self._values.dtype).max else math.inf
 
     def _add_noise(self, values: Tensor, scale: float) -> None:
         for block in neuron_blocks(len(values)):

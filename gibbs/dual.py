@@ -11,6 +11,10 @@ law rho_G of a dual point G is
 Without truncation psi(c) = beta gamma^2 c^2/(2 lambda), so that
 a | u ~ N(-(gamma/lambda) W G^T s(u), I/(beta lambda)). The minimizer of the free energy (Eq. 27)
 is rho_G at the maximizer of the dual function.
+
+Sample weights s_i, of mean 1, divide the rows of G wherever n multiplies them: below, n G stands
+for the rows n G_i / s_i. At the maximizer G_i = s_i (Z_i - Y_i)/n, and nothing else is changed. A
+weight of 0 asks for G_i = 0, and every G that is computed here has it.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ import torch
 from torch import Tensor
 
 from gibbs.conditional import Conditional
+from gibbs.energy import data_loss
 from gibbs.problem import Problem
 
 __all__ = [
@@ -39,6 +44,7 @@ __all__ = [
     "gram",
     "newton_direction",
     "outputs_of",
+    "per_weight",
     "refit",
     "residual",
     "solve_ridge",
@@ -137,7 +143,8 @@ def dual_value(tilted: Tilted) -> float:
 
 def dual_value_at(problem: Problem, dual: Tensor, log_z: float) -> float:
     """The same, from log_z = log E_prior exp(e(u)) at that G."""
-    linear = (dual * problem.y).sum() + problem.n_samples / 2 * dual.square().sum()
+    square = (dual * per_weight(problem, dual)).sum()
+    linear = (dual * problem.y).sum() + problem.n_samples / 2 * square
     return float(-linear) - log_z / problem.beta
 
 
@@ -156,7 +163,7 @@ def residual(problem: Problem, dual: Tensor, kernel: Tensor) -> Tensor:
     It is 0 where G agrees with the outputs that it causes: Z_G = -(gamma^2/lambda) K_G G W^T W.
     """
     coupled = kernel @ dual @ gram(problem)
-    return problem.y + problem.n_samples * dual + strength(problem) * coupled
+    return problem.y + problem.n_samples * per_weight(problem, dual) + strength(problem) * coupled
 
 
 def solve_ridge(problem: Problem, kernel: Tensor, right: Tensor) -> Tensor:
@@ -217,7 +224,7 @@ def refit(tilted: Tilted, start: Tensor | None = None) -> Tensor:
     problem = tilted.problem
     if problem.truncation is None:
         return -solve_ridge(problem, tilted.kernel, problem.y)
-    scale = float(problem.y.square().sum()) / problem.n_samples
+    scale = 2 * float(data_loss(torch.zeros_like(problem.y), problem.y, problem.sample_weight))
     noise = 10 * torch.finfo(tilted.values.dtype).eps
     here = float(tilted.weights @ tilt(problem, tilted.dual, tilted.values))
     at = _Derivatives(tilted, tilted.dual if start is None else start)
@@ -308,7 +315,7 @@ class _Derivatives:
         value, slope, curvature = conditional.derivatives(c, 0, 1, 2)
         self.log_mass = float(tilted.weights @ value.sum(1))
         outputs = _outputs(tilted, slope / -conditional.coupling)
-        self.residual = problem.y + problem.n_samples * dual - outputs
+        self.residual = problem.y + problem.n_samples * per_weight(problem, dual) - outputs
         self.mean_field = -problem.beta * outputs
         self.field = (slope @ problem.w).to(tilted.values.dtype)
         self.curvature = curvature.to(tilted.values.dtype)
@@ -316,7 +323,8 @@ class _Derivatives:
     @property
     def excess(self) -> float:
         """|R|^2/(2n): what a given u by C, rather than by its own outputs, adds to the gap."""
-        return float(self.residual.square().sum()) / (2 * self.tilted.problem.n_samples)
+        nothing = torch.zeros_like(self.residual)
+        return float(data_loss(self.residual, nothing, self.tilted.problem.sample_weight))
 
     def solver(self) -> RidgeSolver:
         """A preconditioner: each point weighed by the mean of its psi'', 1 without truncation."""
@@ -336,13 +344,21 @@ class _Derivatives:
             rows += along[:, None] * self.field
             shift = self.mean_field * float(weights @ along)
         moment = (values.T @ (weights[:, None] * rows)).double()
-        return problem.n_samples * v + (moment - shift) / problem.beta
+        return problem.n_samples * per_weight(problem, v) + (moment - shift) / problem.beta
 
 
 class RidgeSolver:
-    """A^-1 for one kernel and many right-hand sides."""
+    r"""A^-1 for one kernel and many right-hand sides.
+
+    With sample weights A^-1 = S^(1/2) (n I + (gamma^2/lambda) S^(1/2) K S^(1/2) (x) W^T W)^-1
+    S^(1/2), S the diagonal matrix of the weights.
+    """
 
     def __init__(self, problem: Problem, kernel: Tensor) -> None:
+        self.roots = None
+        if problem.sample_weight is not None:
+            self.roots = problem.sample_weight.sqrt()[:, None]
+            kernel = self.roots * kernel * self.roots.T
         self.k_values, self.k = torch.linalg.eigh(kernel)
         b_values, self.b = torch.linalg.eigh(gram(problem))
         self.denominator = problem.n_samples + strength(problem) * torch.outer(
@@ -351,8 +367,10 @@ class RidgeSolver:
 
     def __call__(self, right: Tensor) -> Tensor:
         """A^-1 of one right-hand side (n, q)."""
+        if self.roots is not None:
+            right = self.roots * right
         solved: Tensor = self.k @ ((self.k.T @ right @ self.b) / self.denominator) @ self.b.T
-        return solved
+        return solved if self.roots is None else self.roots * solved
 
 
 def _conjugate_gradients(
@@ -384,7 +402,8 @@ def _conjugate_gradients(
 def _bracket(tilted: Tilted, dual: Tensor, rise: float) -> float:
     """B(C) of :func:`gap_at`, from rise = E_mu[e_C - e_G]."""
     problem, before = tilted.problem, tilted.dual
-    linear = ((dual - before) * (problem.y + problem.n_samples / 2 * (dual + before))).sum()
+    middle = per_weight(problem, dual + before) / 2
+    linear = ((dual - before) * (problem.y + problem.n_samples * middle)).sum()
     return float(-linear) - rise / problem.beta
 
 
@@ -410,6 +429,14 @@ def _kernel(values: Tensor, weights: Tensor) -> Tensor:
         part = values[tile]
         total += (part * weights[tile, None].to(part.dtype)).T @ part
     return total
+
+
+def per_weight(problem: Problem, rows: Tensor) -> Tensor:
+    """Divide each row (n, q) by its sample weight: 0 where that is 0, the same without weights."""
+    if problem.sample_weight is None:
+        return rows
+    weight = problem.sample_weight[:, None]
+    return torch.where(weight > 0, rows / weight, 0.0)
 
 
 def gram(problem: Problem) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gibbs.conditional import Conditional
 from gibbs.dual import TILE, tiles
+from gibbs.energy import data_loss
 from gibbs.mixture import Mixture
 from gibbs.particles import Particles
 from gibbs.phases import Phases
@@ -118,7 +119,8 @@ class GibbsMeasure:
         """L_n + KL(rho | rho_0)/beta: the free energy counted relative to the prior, >= 0."""
         problem = self.problem
         z = problem.gamma * self.features(problem.x).double() @ problem.w.double()
-        loss = (z - problem.y.double()).square().sum() / (2 * problem.n_samples)
+        weight = None if problem.sample_weight is None else problem.sample_weight.double()
+        loss = data_loss(z, problem.y.double(), weight)
         return float(loss) + self.kl_to_prior() / problem.beta
 
     def log_density(self, particles: Particles) -> Tensor:

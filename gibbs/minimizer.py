@@ -265,6 +265,9 @@ def certify(
                 f"measure must have a tilt of shape (n, q) = {tuple(small.y.shape)}, got "
                 f"{tuple(dual.shape)}: that of the same samples"
             )
+        weight = small.sample_weight
+        if weight is not None and bool(dual[weight == 0].any()):
+            raise ValueError("measure must have a tilt of 0 in every row whose sample_weight is 0")
         _, points, weights = _start(small, basis, measure_or_particles)
     if method != "monte_carlo" and small.n_inputs <= 2:
         try:
@@ -342,8 +345,9 @@ def _check(
 def _reduced(problem: Problem) -> tuple[Problem, Tensor]:
     """The problem in float64 in the row space of X, and the basis (d, r) of that."""
     x, y, w = (t.double() for t in (problem.x, problem.y, problem.w))
+    weight = None if problem.sample_weight is None else problem.sample_weight.double()
     basis = _row_space(x)
-    return replace(problem, x=x @ basis, y=y, w=w), basis
+    return replace(problem, x=x @ basis, y=y, w=w, sample_weight=weight), basis
 
 
 def _row_space(x: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gibbs import (
     Certificate,
+    GibbsMeasure,
     GibbsResult,
     LangevinResult,
     LangevinStatus,
@@ -92,7 +93,7 @@ def train_two_stage(
     scheme: str = "euler",
     temperature: float | Schedule | None = None,
     lambda_w: float | None = None,
-    start: Particles | None = None,
+    start: Particles | GibbsMeasure | None = None,
     n_particles: int = 20_000,
     tol: float = 1e-2,
     generator: torch.Generator,
@@ -114,8 +115,8 @@ def train_two_stage(
         noisy flow (Eq. 20), from W_0.
     n_neurons, n_steps, step_size, batch_size, scheme, temperature, start, generator, every
         The dynamics, see :func:`stages.train_mean_field`; `n_neurons` and `generator` also
-        serve the solver, the others are not for it. All but `n_steps`, `step_size` and
-        `start` are those of the flow too.
+        serve the solver, whose `start` is a :class:`gibbs.GibbsMeasure`. All but `n_steps`,
+        `step_size` and `start` are those of the flow too.
     flow_steps : int, optional
         Steps of the flow; None means `n_steps`.
     flow_step_size : float, "auto" or callable, default "auto"
@@ -156,6 +157,9 @@ def train_two_stage(
     lambda_w = default_lambda_w(problem) if lambda_w is None else lambda_w
     if not 0 < lambda_w < math.inf:
         raise ValueError(f"lambda_w must be > 0 and finite, got {lambda_w}")
+    if start is not None and isinstance(start, GibbsMeasure) is not (solver == "gibbs"):
+        wanted = "a GibbsMeasure for the solver gibbs, Particles for langevin"
+        raise TypeError(f"start must be {wanted}, got {type(start).__name__} for {solver}")
     if stage_two not in ("linear", "flow"):
         raise ValueError(f"stage_two must be one of linear, flow, got {stage_two!r}")
     dynamics: dict[str, Any] = {
@@ -172,11 +176,13 @@ def train_two_stage(
             problem,
             n_particles=n_particles,
             tol=tol,
+            warm_start=start,
             generator=generator,
             progress=on_newton_step,
         )
         particles = stage_one.measure.neurons(n_neurons, generator=generator)
     elif solver == "langevin":
+        assert not isinstance(start, GibbsMeasure)
         stage_one = train_mean_field(
             problem,
             n_neurons=n_neurons,

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 
 from eval.accuracy import mismatch_interval
@@ -23,12 +24,14 @@ from eval.app.certify import certify
 from eval.app.check import check
 from eval.app.compare import compare
 from eval.app.config import RunConfig
+from eval.app.figure import figure
 from eval.app.file_options import file_options
 from eval.app.folders import InputError, explained, free_folder, staged_folder
 from eval.app.model_store import load_model
 from eval.app.predict import feature_matrix, predictions
 from eval.app.recorder import Stopper
 from eval.app.report import refresh
+from eval.app.resumable import forget, read_partial, resumable
 from eval.app.run_folder import read_manifest, read_run, write_run
 from eval.app.scores import table
 from eval.app.splits import load
@@ -56,6 +59,7 @@ def main() -> None:
 main.add_command(certify)
 main.add_command(check)
 main.add_command(compare)
+main.add_command(figure)
 main.add_command(study)
 
 
@@ -96,6 +100,12 @@ main.add_command(study)
     help="Stage one: noisy dynamics, or the Gibbs minimizer itself with a certificate "
     "[default: langevin]",
 )
+@click.option(
+    "--stage-two",
+    type=click.Choice(["linear", "flow"]),
+    help="Stage two: W by ridge regression, or neurons and W together by the joint noisy flow "
+    "[default: linear]",
+)
 @click.option("--neurons", "n_neurons", type=int, help="N.")
 @click.option("--hidden-features", "n_hidden_features", type=int, help="p.")
 @click.option("--beta", type=float, help="Inverse temperature; inf for no noise.")
@@ -105,20 +115,52 @@ main.add_command(study)
 @click.option("--activation", help="sigmoid, tanh, erf, softplus or relu.")
 @click.option("--truncation", type=float, help="Radius of the truncation of a.")
 @click.option("--steps", "max_iter", type=int, help="Steps of stage one, solver langevin.")
+@click.option("--flow-steps", "flow_max_iter", type=int, help="Of the flow [default: --steps].")
 @click.option("--step-size", type=float, help="[default: from the curvature]")
+@click.option(
+    "--scheme",
+    type=click.Choice(["euler", "leimkuhler_matthews"]),
+    help="How the noise enters a step [default: euler]",
+)
 @click.option("--batch-size", type=int, help="[default: all samples]")
 @click.option("--n-particles", type=int, help="Size of each draw, solver gibbs.")
 @click.option("--tol", type=float, help="Relative gap to certify to, solver gibbs.")
 @click.option("--intercept", type=float, help="Constant coordinate of the inputs; 0 for none.")
 @click.option("--center/--no-center", default=None, help="Subtract the training mean.")
+@click.option(
+    "--checkpoint",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time between two checkpoints of the dynamics.",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Go on with a run that was killed or stopped; its settings are its own.",
+)
 @click.option("--quiet", is_flag=True, help="Nothing on standard error but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json, not the table.")
-def run(out: Path | None, force: bool, quiet: bool, as_json: bool, **options: Any) -> None:
+@click.pass_context
+def run(
+    context: click.Context,
+    /,
+    out: Path | None,
+    force: bool,
+    checkpoint: float,
+    resume: Path | None,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Train the two-stage network beside three baselines; write a folder with a report.
 
     Options of the network that are left out take the defaults of TwoStageClassifier. Ctrl-C
     ends the training early and keeps what there is, marked as partial; twice, it leaves nothing.
-    A solver that was stopped on its way has nothing to keep.
+    A solver that was stopped on its way has nothing to keep. After a kill or Ctrl-C, --resume
+    goes on from the last checkpoint, and ends as if nothing had happened.
 
     \b
     gibbsnet run                                     # separable data
@@ -126,28 +168,56 @@ def run(out: Path | None, force: bool, quiet: bool, as_json: bool, **options: An
     gibbsnet run --data my.csv --target species --out runs/mine
     gibbsnet run --data rings.py:TwoRings            # your own distribution
     gibbsnet run --solver gibbs --beta 100 --gamma 1 # the minimizer, certified
+    gibbsnet run --resume runs/mine                  # after a kill
     """  # noqa: D301
-    config = _config(options)
     start = time.perf_counter()
     say = _silent if quiet else _say
     with explained():
+        config = _config(options)
+        if resume is not None:
+            _refuse_others(context)
+            config, out, force = read_partial(resume), resume, True
         if not 0 < config.test_size < 1:
             raise ValueError(f"--test-size must be between 0 and 1, got {config.test_size}")
         folder = out or free_folder(Path(config.data.partition(":")[0]).stem)
-        with staged_folder(folder, force=force) as scratch, _stop_on_interrupt(say) as stopper:
+        with (
+            staged_folder(folder, force=force) as scratch,
+            resumable(
+                folder, config, seconds=checkpoint, resume=resume is not None, force=force
+            ) as checkpoints,
+            _stop_on_interrupt(say) as stopper,
+        ):
             source = load(config)
             if isinstance(source, Dataset):
                 say(describe(source))
             progress = not quiet and sys.stderr.isatty()
-            outcome = runs.execute(config, progress=progress, say=say, stopper=stopper)
+            outcome = runs.execute(
+                config, progress=progress, say=say, stopper=stopper, checkpoint=checkpoints
+            )
             write_run(outcome, scratch)
             refresh(scratch)
             metrics = (scratch / "metrics.json").read_text(encoding="utf-8")
+        if outcome.complete:
+            forget(folder)
+        else:
+            say(f"go on with: gibbsnet run --resume {folder}")
     if as_json:
         click.echo(metrics, nl=False)
         return
     click.echo(_report(outcome, time.perf_counter() - start))
     click.echo(f"written to {folder}; open {folder / 'report.html'}")
+
+
+def _refuse_others(context: click.Context) -> None:
+    """With --resume the run has its settings already."""
+    free = {"resume", "checkpoint", "quiet", "as_json"}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in free:
+            raise ValueError(
+                f"--resume goes on with the run's own settings: no {parameter.opts[0]}"
+            )
 
 
 def _say(text: str) -> None:

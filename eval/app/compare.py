@@ -24,9 +24,28 @@ from eval.comparison import compare_baselines as measure
 from eval.data import Dataset, load_dataset, registered_datasets
 from eval.synthetic import make_linearly_separable
 
-__all__ = ["CompareConfig", "Result", "compare", "execute", "table", "write"]
+__all__ = [
+    "CompareConfig",
+    "Result",
+    "compare",
+    "execute",
+    "load_datasets",
+    "summary_rows",
+    "table",
+    "write",
+]
 
-SEPARABLE = "separable"
+SEPARABLE: dict[str, dict[str, Any]] = {
+    "separable": {},
+    "separable-student": {"noise": "student"},
+    "separable-planar": {"n_informative": 3},
+    "separable-imbalanced": {"weights": (8, 4, 2, 1)},
+    "separable-noisy": {"label_noise": 0.05},
+}
+"""Draws of 400 samples with d = 20, q = 4, tau/M = 0.05, by name; the last is not separable."""
+
+
+TUNED_OPTIONS = ("methods", "neurons", "steps", "workers", "resume")
 
 
 @dataclass(frozen=True)
@@ -68,7 +87,8 @@ class Result:
     default="wine,breast_cancer,digits",
     show_default=True,
     metavar="NAME|FILE,...",
-    help="separable, built-in data sets or files, with commas between.",
+    help="separable, its variants -student, -planar, -imbalanced and -noisy, built-in data "
+    "sets or files, with commas between.",
 )
 @click.option("--target", metavar="COLUMN", help="Label column of the files [default: last].")
 @click.option(
@@ -81,25 +101,70 @@ class Result:
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--controls", is_flag=True, help="Add the network with untrained neurons.")
+@click.option(
+    "--tuned",
+    is_flag=True,
+    help="Tune every method alike by inner folds, and judge it on the outer ones.",
+)
+@click.option(
+    "--methods",
+    metavar="NAME,...",
+    help="With --tuned: methods beside the network [default: all eight].",
+)
+@click.option("--neurons", type=click.IntRange(1), help="With --tuned: N [default: 1000].")
+@click.option(
+    "--steps",
+    type=click.IntRange(0),
+    help="With --tuned: steps of stage one [default: 1500].",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="With --tuned: processes, of one thread each [default: one a core].",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.")
+@click.option(
+    "--resume", is_flag=True, help="With --tuned: go on with what is in --out, if anything."
+)
 @click.option("--force", is_flag=True, help="Replace the folder of an earlier run.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
 def compare(
-    data: str, out: Path | None, force: bool, quiet: bool, as_json: bool, **options: Any
+    data: str,
+    tuned: bool,
+    out: Path | None,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
-    """Compare the two-stage network with eight classifiers at fixed settings.
+    """Compare the two-stage network with eight classifiers.
 
-    Prints one table a data set and writes compare.csv (one line a method and fold),
-    summary.csv, compare.md, config.json, and a figure as PNG and SVG.
+    Settings are fixed; with --tuned they are chosen, from as many candidates for every method,
+    by cross-validation inside the training part of each fold. Prints one table a data set
+    and writes compare.csv (one line a method and fold), summary.csv, compare.md, config.json,
+    and a figure as PNG and SVG; with --tuned also predictions.csv and spaces.json. Every
+    finished job of --tuned is kept at once: after a kill, --resume goes on.
 
     \b
     gibbsnet compare                                  # wine, breast_cancer, digits
     gibbsnet compare --data my.csv,separable --controls
+    gibbsnet compare --tuned --out runs/tuned
+    gibbsnet compare --tuned --out runs/tuned --resume   # after a kill
     """  # noqa: D301
-    config = CompareConfig(data=tuple(name.strip() for name in data.split(",")), **options)
+    names = tuple(name.strip() for name in data.split(","))
+    of_tuned = {name: options.pop(name) for name in TUNED_OPTIONS}
+    if tuned:
+        from eval.app.tuned import run
+
+        run(names, out, options | of_tuned, force=force, quiet=quiet, as_json=as_json)
+        return
+    config = CompareConfig(data=names, **options)
     start = time.perf_counter()
     with explained():
+        for name, value in of_tuned.items():
+            if value is not None and value is not False:  # 0 is a value
+                raise ValueError(f"--{name} is for --tuned")
         folder = out or free_folder("compare")
         with staged_folder(folder, force=force) as scratch:
             results = execute(config, progress=not quiet and sys.stderr.isatty())
@@ -119,34 +184,38 @@ def execute(config: CompareConfig, *, progress: bool = False) -> list[Result]:
     ValueError, FileNotFoundError
         If a data set is not usable; the message names it.
     """
-    loaded = _load(config)
+    loaded = load_datasets(config.data, config.target, config.seed)
     splits = config.folds if config.test_size is None else 1
     methods = 1 + config.controls + len(comparison_models())
     with tqdm(total=len(loaded) * splits * methods, unit="fit", disable=not progress) as bar:
         return [Result(data, _compare(config, data, _mover(bar, data.name))) for data in loaded]
 
 
-def _load(config: CompareConfig) -> list[Dataset]:
-    if not all(config.data):
-        raise ValueError(f"--data must be names with commas between, got {','.join(config.data)!r}")
-    named = (SEPARABLE, *registered_datasets())
-    if config.target is not None and set(config.data) <= set(named):
-        raise ValueError(f"--target is for files, got --data {','.join(config.data)}")
-    loaded = [
-        _dataset(source, None if source in named else config.target, config.seed)
-        for source in config.data
-    ]
-    names = [data.name for data in loaded]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"--data must name every data set once, got {name} more than once")
+def load_datasets(names: tuple[str, ...], target: str | None, seed: int) -> list[Dataset]:
+    """Load or draw all data sets before any work.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If one is not usable, or named twice.
+    """
+    if not all(names):
+        raise ValueError(f"--data must be names with commas between, got {','.join(names)!r}")
+    known = (*SEPARABLE, *registered_datasets())
+    if target is not None and set(names) <= set(known):
+        raise ValueError(f"--target is for files, got --data {','.join(names)}")
+    loaded = [_dataset(name, None if name in known else target, seed) for name in names]
+    titles = [data.name for data in loaded]
+    for title in titles:
+        if titles.count(title) > 1:
+            raise ValueError(f"--data must name every data set once, got {title} more than once")
     return loaded
 
 
 def _dataset(source: str, target: str | None, seed: int) -> Dataset:
-    if source == SEPARABLE:
-        x, y = make_linearly_separable(400, random_state=seed)
-        return Dataset(SEPARABLE, x, y, standardize=False)
+    if source in SEPARABLE:
+        x, y = make_linearly_separable(400, random_state=seed, **SEPARABLE[source])
+        return Dataset(source, x, y, standardize=False)
     return load_dataset(source, target)
 
 
@@ -216,7 +285,7 @@ def write(config: CompareConfig, results: list[Result], folder: Path) -> None:
         for record in result.comparison.records
     ]
     pd.DataFrame(records).to_csv(folder / "compare.csv", index=False)
-    summary = [row for result in results for row in _summary(result)]
+    summary = [row for result in results for row in summary_rows(result)]
     pd.DataFrame(summary).to_csv(folder / "summary.csv", index=False)
     sections = [
         f"### {result.title}\n\n{markdown(table(result.comparison))}\n\n"
@@ -234,7 +303,7 @@ def _content(config: CompareConfig, results: list[Result]) -> dict[str, Any]:
         "config": dataclasses.asdict(config),
         "data": {
             result.data.name: {
-                "summary": _summary(result),
+                "summary": summary_rows(result),
                 "records": [dataclasses.asdict(record) for record in result.comparison.records],
             }
             for result in results
@@ -242,7 +311,8 @@ def _content(config: CompareConfig, results: list[Result]) -> dict[str, Any]:
     }
 
 
-def _summary(result: Result) -> list[dict[str, Any]]:
+def summary_rows(result: Result) -> list[dict[str, Any]]:
+    """One row a method, for :func:`eval.app.formats.flat`."""
     return [
         {"data": result.data.name, **flat(dataclasses.asdict(row))}
         for row in result.comparison.summary()

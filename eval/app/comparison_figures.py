@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from eval.accuracy import Interval
 from eval.app.figure_kind import COLOURS
 from eval.comparison import OURS, RANDOM_FEATURES, Comparison
+from eval.tuned import rank_methods
 
-__all__ = ["draw_comparison", "draw_study"]
+__all__ = ["draw_comparison", "draw_study", "draw_tuned"]
 
 FEATURES = {OURS: "our features", RANDOM_FEATURES: "random features", "MLP": "MLP hidden layer"}
 
@@ -34,6 +35,33 @@ def draw_comparison(comparisons: dict[str, Comparison], path: Path) -> None:
         errors.set_title(title, fontsize=10, loc="left")
         _draw_nc1(collapse, comparison)
     _save(figure, path)
+
+
+def draw_tuned(comparisons: dict[str, Comparison], path: Path) -> None:
+    """Draw, by title of the data set, test errors, differences from the first, and NC1."""
+    figure = Figure(figsize=(14, 3.3 * len(comparisons)), layout="constrained")
+    rows = figure.subplots(len(comparisons), 3, squeeze=False, width_ratios=(1.3, 1.3, 1))
+    for axes, (title, comparison) in zip(rows, comparisons.items(), strict=True):
+        errors, differences, collapse = axes
+        _draw_errors(errors, comparison)
+        errors.set_title(title, fontsize=10, loc="left")
+        _draw_differences(differences, comparison)
+        _draw_nc1(collapse, comparison)
+    _save(figure, path)
+
+
+def _draw_differences(axes: Axes, comparison: Comparison) -> None:
+    """Draw 95 % intervals thin, and one standard error on either side thick."""
+    places = {method: place for place, method in enumerate(comparison.methods)}
+    for row in rank_methods(comparison):
+        colour = COLOURS[1] if row.method == OURS else COLOURS[0]
+        _draw_interval(axes, places[row.method], row.difference, colour, 100)
+        middle, reach = 100 * row.difference.estimate, 100 * row.stderr
+        axes.plot([middle - reach, middle + reach], [places[row.method]] * 2, color=colour, lw=4)
+    axes.axvline(0, color="grey", linewidth=0.8)
+    axes.set_yticks(range(len(places)), [""] * len(places))
+    axes.set(xlabel="error minus that of the first, %; thick: one standard error")
+    _finish(axes)
 
 
 def _draw_errors(axes: Axes, comparison: Comparison) -> None:

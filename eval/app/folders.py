@@ -12,7 +12,15 @@ from pathlib import Path
 
 import click
 
-__all__ = ["InputError", "check_folder", "explained", "free_folder", "staged_folder", "whole_file"]
+__all__ = [
+    "InputError",
+    "check_folder",
+    "explained",
+    "free_folder",
+    "partial_folder",
+    "staged_folder",
+    "whole_file",
+]
 
 
 class InputError(click.ClickException):
@@ -35,13 +43,18 @@ def explained() -> Iterator[None]:
 
 
 def free_folder(name: str) -> Path:
-    """runs/NAME, or the first of runs/NAME-2, runs/NAME-3, ... that does not exist."""
+    """runs/NAME, or the first of runs/NAME-2, runs/NAME-3, ... that no run has taken."""
     base = Path("runs") / name
     candidate, number = base, 1
-    while candidate.exists():
+    while candidate.exists() or partial_folder(candidate).exists():
         number += 1
         candidate = base.with_name(f"{base.name}-{number}")
     return candidate
+
+
+def partial_folder(out: Path) -> Path:
+    """Where a run that will be `out` keeps its checkpoints until it is whole."""
+    return out.with_name(f"{out.name}.partial")
 
 
 @contextmanager

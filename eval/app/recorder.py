@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from gibbs import StopRun
 from gibbs.langevin import LangevinState
@@ -13,6 +15,8 @@ __all__ = ["FrameRecorder", "Stopper"]
 
 class FrameRecorder:
     """An observer that keeps the features of some samples at some steps, evenly in log(step).
+
+    The frames are those of stage one; `last` goes along with stage two.
 
     Parameters
     ----------
@@ -32,12 +36,14 @@ class FrameRecorder:
         self.frames: list[NDArray[np.float64]] = []
         self.first: NDArray[np.float64] | None = None
         self.last: NDArray[np.float64] | None = None
+        self._ended = False
 
     def __call__(self, state: LangevinState) -> float:
         """Keep this state's features where a frame is due; return how many are kept."""
-        if state.n_steps <= 1 and self.frames:  # stage two has the features of the last frame
-            return float(len(self.frames))
         self.last = state.features.double().numpy(force=True).copy()
+        if self._ended:  # stage two
+            return float(len(self.frames))
+        self._ended = state.step == state.n_steps
         if self.first is None:
             self.first = self.last
         due = [step for step in self.due if step <= state.step]
@@ -46,6 +52,26 @@ class FrameRecorder:
             self.steps.append(state.step)
             self.frames.append(self.last[self.rows])
         return float(len(self.frames))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the frames, for a run that goes on after a stop."""
+        state = {
+            "steps": torch.tensor(self.steps, dtype=torch.int64),
+            "ended": torch.tensor(self._ended),
+        }
+        if self.first is not None and self.last is not None:
+            state |= {"first": torch.tensor(self.first), "last": torch.tensor(self.last)}
+            state["frames"] = torch.tensor(np.stack(self.frames))
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on with those frames."""
+        self.steps = state["steps"].tolist()
+        self._ended = bool(state["ended"])
+        self.due = [step for step in self.due if step > max(self.steps, default=0)]
+        if self.steps:
+            self.first, self.last = state["first"].numpy(), state["last"].numpy()
+            self.frames = list(state["frames"].numpy())
 
 
 class Stopper:

@@ -26,7 +26,7 @@ from eval.comparison import OURS
 from eval.theory import AssumptionCheck, check_assumptions
 from gibbs import Certificate, StopRun
 from gibbs.dual import Progress
-from stages import TwoStageClassifier
+from stages import Checkpoint, TwoStageClassifier
 
 __all__ = ["Outcome", "execute", "history"]
 
@@ -74,12 +74,14 @@ def execute(
     progress: bool = True,
     say: Callable[[str], None] | None = None,
     stopper: Stopper | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Train and measure every method on every repetition.
 
     `say` is told what is done; once `stopper` is raised, the training in hand ends early and
     nothing more is begun. A solver that has not come to its end leaves nothing to measure: its
-    repetition is dropped.
+    repetition is dropped. With a `checkpoint` the network goes on where it was stopped; the
+    others, which take seconds, begin again.
 
     Raises
     ------
@@ -106,14 +108,20 @@ def execute(
         frames = FrameRecorder(len(split.y), model.max_iter)
         observers = {**collapse_observers("nc1"), "frames": frames, "stop": stopper}
         try:
-            score = _score(model, split, observers=observers, on_newton_step=_watch(stopper, say))
+            score = _score(
+                model,
+                split,
+                observers=observers,
+                checkpoint=checkpoint and checkpoint.part(f"repetition-{repeat}"),
+                on_newton_step=_watch(stopper, say),
+            )
         except StopRun:
             break
         scores.setdefault(OURS, []).append(score)
         if model.certificate_ is not None:
             certificates.append(model.certificate_)
-        stage_one, stage_two = (float(v) for v in model.stage_two_history_["loss"])
-        losses.append({"stage one": stage_one, "stage two": stage_two})
+        loss = model.stage_two_history_["loss"]
+        losses.append({"stage one": float(loss[0]), "stage two": float(loss[-1])})
         for name, score in _company(config, repeat, split, progress, stopper, say):
             scores.setdefault(name, []).append(score)
         first = first or (model, split, frames)

@@ -230,7 +230,7 @@ def as_loaded(name: str, loaded: Any) -> Dataset | Distribution:
     ----------
     name : str
         For a data set that has no name of its own, and for messages.
-    loaded : Dataset, (X, y), (DataFrame, Series) or Distribution
+    loaded : Dataset, (X, y), (DataFrame, Series), torch data set or loader, or Distribution
         Pairs are taken for columns in unlike units: `standardize` is True.
 
     Raises
@@ -240,8 +240,12 @@ def as_loaded(name: str, loaded: Any) -> Dataset | Distribution:
     ValueError
         If a value is not usable.
     """
+    from eval.data.torch_ import from_torch, is_torch
+
     if isinstance(loaded, Dataset):
         return array_dataset(Origin(name), loaded)
+    if is_torch(loaded):
+        return from_torch(loaded, name, standardize=True)
     if isinstance(loaded, tuple) and len(loaded) == 2:
         x, y = loaded
         if hasattr(x, "columns"):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from eval.data.dataset import Dataset, Distribution
 from eval.data.files import load_file, refuse_options
+from eval.data.openml import PREFIX, load_openml
 from eval.data.plugins import is_plugin, load_plugin
 from eval.data.registry import DRAWN, load_registered, registered_datasets
 
@@ -21,19 +22,21 @@ def load_dataset(
     index: str | Sequence[str] | None = None,
     separator: str | None = None,
 ) -> Dataset:
-    """Load a data set by its name, from a file, or from Python code.
+    """Load a data set by its name, from a file, from OpenML, or from Python code.
 
     Tables are .csv, .tsv, .txt (also as .gz, .bz2, .xz, .zip) in UTF-8 with a header line, and
     .parquet. Numeric columns stay as they are; text, categorical and boolean columns are
     one-hot encoded. A first column without a name that counts the rows from 0 or 1 is
     dropped. An .npz file holds arrays "X" (n, d) and "y" (n,); nothing pickled is loaded.
+    "openml:61" is number 61 of openml.org, downloaded once by scikit-learn.
 
     Parameters
     ----------
     source : str or Path
-        One of :func:`eval.registered_datasets`, a file, or code as in :func:`eval.load_plugin`.
+        One of :func:`eval.registered_datasets`, a file, "openml:" and a number, or code as in
+        :func:`eval.load_plugin`.
     target : str, optional
-        Column of the labels in a table; None means the last one.
+        Column of the labels in a table; None means the last one, or the one that OpenML names.
     index : str or sequence of str, optional
         Columns of a table to drop, such as identifiers of the samples.
     separator : str, optional
@@ -49,6 +52,8 @@ def load_dataset(
         If code returns what is not a data set.
     ModuleNotFoundError
         If an optional dependency is missing.
+    ConnectionError
+        If a data set of OpenML is not kept on this machine and cannot be downloaded.
 
     Examples
     --------
@@ -93,6 +98,9 @@ def load_source(
         return load_registered(name)
     if path.exists():
         return load_file(path, target, index, separator)
+    if name.startswith(PREFIX):
+        refuse_options(name, separator=separator)
+        return load_openml(name, target, index)
     if is_plugin(name):
         refuse_options(name, **options)
         return load_plugin(name)

@@ -59,7 +59,7 @@ def npz_frame(path: Path) -> pd.DataFrame:
 @contextmanager
 def _opened_npz(path: Path) -> Iterator[Any]:
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path}: cannot be read as NPZ: not an archive of arrays")
+        raise ValueError(f"{path}: cannot be read as NPZ: not an archive of arrays, or cut off")
     try:
         with path.open("rb") as stream, _npz_file(path, stream) as archive:
             yield archive

@@ -68,8 +68,9 @@ def table_dataset(table: Table, target: str | None, index: str | Sequence[str] |
         frame = frame.drop(columns=table.unnamed)
     column = target or ["the labels", *frame.columns][-1]
     if frame.shape[1] < 2:
+        hint = ": is the separator another one?" if set(column) & set(",;|\t ") else ""
         raise ValueError(
-            f"{origin.name}: there must be feature columns beside {column!r}, got none"
+            f"{origin.name}: there must be feature columns beside {column!r}, got none{hint}"
         )
     features, labels = frame.drop(columns=column), frame[column]
     return frame_dataset(origin, table.name, features, labels, notes)

@@ -88,7 +88,7 @@ def _decoded(path: Path) -> str:
         line = raw[: error.start].count(b"\n") + 1
         raise ValueError(
             f"{path}: cannot be read as CSV: line {line} is not UTF-8 text "
-            f"(byte {raw[error.start]:#04x})"
+            f"(byte {raw[error.start]:#04x}): save it as UTF-8"
         ) from error
 
 
@@ -176,6 +176,9 @@ def _scanned(path: Path, text: str, separator: str) -> tuple[list[str], list[int
             if len(record) != len(header):
                 raise ValueError(f"line {line} has {len(record)} fields, the header {len(header)}")
     except (csv.Error, ValueError) as error:
-        where = f"after line {lines[-1]}: " if isinstance(error, csv.Error) and lines else ""
-        raise ValueError(f"{path}: cannot be read as CSV: {where}{error}") from error
+        where, hint = "", ""
+        if isinstance(error, csv.Error):
+            where = f"after line {lines[-1]}: " if lines else ""
+            hint = ": is a quote not closed?" if "end of data" in str(error) else ""
+        raise ValueError(f"{path}: cannot be read as CSV: {where}{error}{hint}") from error
     return header, lines

@@ -280,7 +280,9 @@ def test_ctrl_c_keeps_a_valid_partial_folder_and_twice_leaves_nothing(tmp_path):
     process.communicate(timeout=60)
     if not (tmp_path / "none").exists():  # the second one came before the run could end
         assert process.returncode != 0
-    assert {p.name for p in tmp_path.iterdir()} <= {"none", "run"}
+    assert {p.name for p in tmp_path.iterdir()} <= {"none", "none.partial", "run", "run.partial"}
+    if process.returncode != 0:
+        assert not (tmp_path / "none.partial").exists()
 
 
 def test_json_for_scripts(tmp_path):

@@ -11,8 +11,8 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.neural_network import MLPClassifier
 
 import eval.app.compare as app
-from eval import Interval, compare_baselines, make_linearly_separable
-from eval.app.compare import compare
+from eval import Interval, compare_baselines, make_linearly_separable, separability
+from eval.app.compare import SEPARABLE, compare, load_datasets
 from eval.app.formats import flat, markdown
 from stages import TwoStageClassifier
 
@@ -95,6 +95,19 @@ def test_files_and_their_target_stand_beside_names(fast, tmp_path):
     result = invoke("--data", data, "--target", "kind", "--folds", 2, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert "mine, n=60, d=4, q=2" in result.output
+
+
+def test_the_separable_family_is_drawn_by_name():
+    drawn = {data.name: data for data in load_datasets(tuple(SEPARABLE), None, 3)}
+    x, y = make_linearly_separable(400, random_state=3)
+    np.testing.assert_array_equal(drawn["separable"].x, x)
+    np.testing.assert_array_equal(drawn["separable"].y, y)
+    margins = {name: separability(data.x, data.y) for name, data in drawn.items()}
+    assert not margins.pop("separable-noisy").separable
+    assert all(found.margin >= 0.05 for found in margins.values())
+    assert len(margins) == 4
+    counts = np.bincount(drawn["separable-imbalanced"].y)
+    np.testing.assert_allclose(counts / 400, np.array([8, 4, 2, 1]) / 15, atol=0.1)
 
 
 REFUSED = [

@@ -465,6 +465,15 @@ def test_a_stopped_run_keeps_no_snapshot_of_its_end():
     assert steps == [0, 5]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_coordinates_without_data_may_leave_the_range_of_their_dtype(dtype):
+    problem = small_problem(p=4, q=2, dtype=dtype)
+    start = sample_normal(problem, 10, generator=seeded())
+    result = run_langevin(problem, start, n_steps=200, step_size=1e9, generator=seeded(), every=50)
+    assert result.status is LangevinStatus.DIVERGED
+    assert bool(torch.isfinite(result.particles.a).all())
+
+
 BAD = [
     ({"scheme": "verlet"}, "scheme must be one of euler, leimkuhler_matthews, got 'verlet'"),
     ({"temperature": -0.1}, "temperature must be a finite number >= 0, got -0.1"),

@@ -20,14 +20,23 @@ def fitted():
     return TwoStageClassifier(**SMALL).fit(X, Y)
 
 
+REPEATS = "check_sample_weight_equivalence_on_dense_data"
+"""Holds to its tolerance of 1e-7 in double precision with a fixed step alone."""
+
+
 @pytest.mark.filterwarnings("default")
-@pytest.mark.parametrize("settings", [{}, {"activation": "sigmoid", "intercept": 0.0}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"activation": "sigmoid", "intercept": 0.0}, {"dtype": "float64", "step_size": 0.5}],
+    ids=str,
+)
 def test_scikit_learn_contract(settings):
     model = TwoStageClassifier(n_neurons=100, max_iter=150, **settings)
-    results = check_estimator(model, on_fail=None, on_skip=None)
+    excused = {} if "dtype" in settings else {REPEATS: "rounding of float32, 1e-6"}
+    results = check_estimator(model, on_fail=None, on_skip=None, expected_failed_checks=excused)
     failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
     assert failed == {}
-    assert not [r for r in results if r["expected_to_fail"]]
+    assert [r["check_name"] for r in results if r["expected_to_fail"]] == list(excused)
 
 
 def test_predictions_are_the_formula(fitted):
@@ -143,7 +152,8 @@ def test_histories_and_observers():
 @pytest.mark.slow
 def test_scikit_learn_contract_of_the_solver():
     model = TwoStageClassifier(solver="gibbs", n_neurons=300, n_particles=500, beta=50.0, tol=0.5)
-    results = check_estimator(model, on_fail=None, on_skip=None)
+    excused = {REPEATS: "draws of mu_G differ"}
+    results = check_estimator(model, on_fail=None, on_skip=None, expected_failed_checks=excused)
     failed = {r["check_name"]: r["exception"] for r in results if r["status"] == "failed"}
     assert failed == {}
 

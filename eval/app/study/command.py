@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,6 +12,8 @@ from typing import Any
 import click
 
 from eval.app.folders import explained, free_folder
+from eval.app.job_folder import check_resume
+from eval.app.parallel import available_cores
 from eval.app.study.execution import execute
 from eval.app.study.folder import study_folder
 from eval.app.study.jobs import STUDY, StudyConfig, check_config
@@ -131,15 +132,12 @@ def generalization(
     config = StudyConfig(**options)
     start = time.perf_counter()
     with explained():
-        if resume and (out is None or force):
-            raise ValueError(
-                "--resume and --force exclude each other" if force else "--resume needs --out"
-            )
+        check_resume(out, resume=resume, force=force)
         check_config(config)
         folder = out or free_folder(f"study-{STUDY}")
         with study_folder(config, folder, resume=resume, force=force) as jobs:
             progress = not quiet and sys.stderr.isatty()
-            results = execute(config, jobs, workers=workers or _cores(), progress=progress)
+            results = execute(config, jobs, workers=workers or available_cores(), progress=progress)
         rows = summarize(config, results)
         rates = fit_rates(config, rows)
         write(config, results, rows, rates, folder)
@@ -151,10 +149,3 @@ def generalization(
         f"\n\n{table(rows).to_string(index=False)}\n\n{rate_table(rates).to_string(index=False)}"
         f"\n\n{time.perf_counter() - start:.1f} s in all; written to {folder}"
     )
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

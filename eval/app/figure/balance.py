@@ -1,0 +1,184 @@
+"""Balance of the two layers along the joint noisy flow (Lemma 4.5)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from eval.app.figure.recipe import Measured, Recipe, Rows, mean_of
+from eval.collapse import balancedness, nc1
+from eval.synthetic import SeparableDistribution
+from gibbs import Problem, run_langevin, sample_normal
+from gibbs.langevin import LangevinState
+from stages import orthonormal_layer
+
+__all__ = ["FIGURE", "BalanceSettings", "imbalance"]
+
+
+@dataclass(frozen=True)
+class BalanceSettings:
+    """Separable data, lambda_rho = lambda_w = 1/beta; the average is over the last `late` share."""
+
+    seeds: int = 4
+    seed: int = 0
+    n_samples: int = 200
+    n_features: int = 10
+    n_classes: int = 3
+    margin: float = 0.2
+    neurons: int = 2000
+    hidden_features: int = 8
+    beta: float = 300.0
+    gamma: float = 3.0
+    activation: str = "sigmoid"
+    step_size: float = 0.2
+    steps: int = 20_000
+    every: int = 50
+    late: float = 0.5
+
+
+def imbalance(left: Tensor, moment: Tensor, beta: float) -> float:
+    r"""Distance from Lemma 4.5, without units.
+
+    .. math:: \frac{\|L - I/\beta\|_{op}}{\|E[aa^T]\|_{op} / \beta}, \qquad
+        L = \lambda_\rho E[aa^T] - \lambda_W W W^T.
+
+    Parameters
+    ----------
+    left : Tensor (p, p)
+        L.
+    moment : Tensor (p, p)
+        E[aa^T].
+    beta : float
+    """
+    gap = left - torch.eye(len(left), dtype=left.dtype) / beta
+    return float(torch.linalg.matrix_norm(gap, 2) * beta / torch.linalg.matrix_norm(moment, 2))
+
+
+class _Balance:
+    """An observer of the distance from Lemma 4.5: at this step, and of the late average."""
+
+    def __init__(self, settings: BalanceSettings) -> None:
+        self.first = (1 - settings.late) * settings.steps
+        self.beta = settings.beta
+        self.sums: list[Tensor] = []
+        self.rows: Rows = []
+
+    def __call__(self, state: LangevinState) -> float:
+        a, w = state.particles.a.double(), state.problem.w.double()
+        moment = a.T @ a / len(a)
+        left = state.problem.decay * moment - w @ w.T / self.beta
+        averaged = math.nan
+        if state.step >= self.first:
+            self.sums.append(torch.stack((left, moment)))
+            mean = torch.stack(self.sums).mean(dim=0)
+            averaged = imbalance(mean[0], mean[1], self.beta)
+        distance = imbalance(left, moment, self.beta)
+        values = torch.linalg.eigvalsh(left * self.beta)
+        self.rows.append(
+            {
+                "averaged_distance": averaged,
+                "smallest_eigenvalue": float(values[0]),
+                "largest_eigenvalue": float(values[-1]),
+                "layer_norm": float(torch.linalg.matrix_norm(w, 2)),
+                "moment_norm": float(torch.linalg.matrix_norm(moment, 2)),
+                "nb": balancedness(a, w),
+            }
+        )
+        return distance
+
+
+def _problem(settings: BalanceSettings, seed: int, generator: torch.Generator) -> Problem:
+    law = SeparableDistribution(
+        settings.n_features, settings.n_classes, margin=settings.margin, random_state=seed
+    )
+    x, y = law.sample(settings.n_samples, seed)
+    return Problem(
+        torch.from_numpy(x).float(),
+        torch.nn.functional.one_hot(torch.from_numpy(y), settings.n_classes).float(),
+        orthonormal_layer(settings.hidden_features, settings.n_classes, generator=generator),
+        beta=settings.beta,
+        gamma=settings.gamma,
+        activation=settings.activation,
+    )
+
+
+def _run(settings: BalanceSettings, seed: int) -> Rows:
+    generator = torch.Generator().manual_seed(seed)
+    problem = _problem(settings, seed, generator)
+    balance = _Balance(settings)
+
+    def collapse(state: LangevinState) -> float:
+        return nc1(state.features, state.problem.y.argmax(dim=1))
+
+    result = run_langevin(
+        problem,
+        sample_normal(problem, settings.neurons, generator=generator),
+        n_steps=settings.steps,
+        step_size=settings.step_size,
+        train_w=True,
+        generator=generator,
+        observers={"distance": balance, "nc1": collapse},
+        every=settings.every,
+    )
+    if result.status == "diverged":
+        raise ArithmeticError(f"the run of seed {seed} diverged: take a smaller step_size")
+    history = result.history
+    names = ("step", "loss", "nc1", "distance")
+    columns = zip(*(history[name].tolist() for name in names), strict=True)
+    return [
+        {"run": seed, "time": values[0] * settings.step_size / settings.beta}
+        | dict(zip(names, values, strict=True))
+        | row
+        for values, row in zip(columns, balance.rows, strict=True)
+    ]
+
+
+def _jobs(settings: BalanceSettings) -> dict[str, Callable[[], Rows]]:
+    if not 0 < settings.late <= 1 or not settings.step_size > 0:
+        raise ValueError(
+            f"late must be > 0 and <= 1 and step_size > 0, got {settings.late} and "
+            f"{settings.step_size}"
+        )
+    _problem(settings, settings.seed, torch.Generator())
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    return {f"run-{seed}": partial(_run, settings, seed) for seed in seeds}
+
+
+def _measure(_: BalanceSettings, frame: pd.DataFrame) -> list[Measured]:
+    last = frame.groupby("run").last()
+    late = frame[np.isfinite(frame["averaged_distance"].astype(float))].groupby("run").mean()
+    return [
+        mean_of("distance from Lemma 4.5, late average", last["averaged_distance"], "0"),
+        mean_of("distance from Lemma 4.5, single step", late["distance"]),
+        mean_of("NB, late average", late["nb"], "> 0"),
+        mean_of("|E aa^T|_op, late average", late["moment_norm"]),
+        mean_of("|W|_op, late average", late["layer_norm"]),
+        mean_of("loss, late average", late["loss"]),
+        mean_of("NC1, late average", late["nc1"]),
+    ]
+
+
+FIGURE = Recipe(
+    "balance",
+    "balance of neurons and linear layer along their joint flow",
+    BalanceSettings(),
+    _jobs,
+    _measure,
+    "draw_balance",
+    {
+        "seeds": 2,
+        "n_samples": 30,
+        "n_features": 4,
+        "neurons": 100,
+        "hidden_features": 4,
+        "steps": 200,
+        "every": 20,
+    },
+)

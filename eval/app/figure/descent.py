@@ -1,0 +1,231 @@
+"""Figures 1 and 2 of the paper: stochastic gradient descent with the linear layer fixed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pandas as pd
+import torch
+
+from eval.accuracy import Interval, mismatch_error
+from eval.app.figure.images import Samples, balanced_samples, load_inputs
+from eval.app.figure.recipe import Measured, Recipe, Rows, mean_of
+from eval.collapse import balancedness, collapse_observers
+from gibbs import LangevinResult, Problem, run_langevin, sample_normal
+from gibbs.langevin import LangevinState, Observer
+from gibbs.schedules import Piecewise
+from stages import orthonormal_layer
+
+__all__ = ["FIGURES", "DescentSettings", "descend", "measure_curves", "problem_of", "uniform_layer"]
+
+PAPER_NB = {"a": (0.8093, 0.7149, 0.5895, 0.8531), "b": (0.5386, 0.2779, 0.4141, 0.5257)}
+"""NB at convergence in the paper's four runs of settings (a) and (b), section 4.2."""
+
+
+@dataclass(frozen=True)
+class DescentSettings:
+    """Settings (a) and (b) of section 4.2.
+
+    `step_sizes` are those of one neuron, N times a learning rate of the N-neuron loss: the first
+    for half of the epochs, the second for the other half. `layer` is the law of W_0: "uniform", the
+    usual start of a linear layer, or "orthonormal", as Assumption 1 has it. `per_class` 0 means
+    all that a balanced choice can have.
+    """
+
+    setting: str = "a"
+    source: str = "mnist5k"
+    target: str = ""
+    per_class: int = 1500
+    seeds: int = 4
+    seed: int = 0
+    neurons: int = 6272
+    hidden_features: int = 16
+    layer: str = "uniform"
+    activation: str = "tanh"
+    gamma: float = 1.0
+    temperature: float = 0.0
+    decay: float = 1e-4
+    batch_size: int = 64
+    epochs: int = 40
+    step_sizes: tuple[float, float] = (1.5, 15.0)
+
+
+def uniform_layer(n_features: int, n_outputs: int, *, generator: torch.Generator) -> torch.Tensor:
+    """Draw W (p, q) with entries uniform in [-1/sqrt(p), 1/sqrt(p)]: E[W^T W] = I/3.
+
+    The usual start of a linear layer; its singular values differ, by chance.
+    """
+    uniform = torch.rand(n_features, n_outputs, generator=generator)
+    return (2 * uniform - 1) / math.sqrt(n_features)
+
+
+_LAYERS = {"uniform": uniform_layer, "orthonormal": orthonormal_layer}
+
+
+def problem_of(settings: DescentSettings, samples: Samples, generator: torch.Generator) -> Problem:
+    """The problem of one run, W_0 drawn."""
+    y = torch.nn.functional.one_hot(torch.from_numpy(samples.y)).float()
+    w = _LAYERS[settings.layer](settings.hidden_features, y.shape[1], generator=generator)
+    return Problem(
+        torch.from_numpy(samples.x).float(),
+        y,
+        w,
+        beta=1 / settings.temperature if settings.temperature > 0 else math.inf,
+        gamma=settings.gamma,
+        lambda_rho=settings.decay,
+        activation=settings.activation,
+    )
+
+
+def descend(
+    settings: DescentSettings,
+    samples: Samples,
+    seed: int,
+    observers: Mapping[str, Observer],
+    *,
+    records_per_epoch: int = 1,
+) -> LangevinResult:
+    """One run from N(0, I), with as many records an epoch.
+
+    Raises
+    ------
+    ArithmeticError
+        If it diverges.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    problem = problem_of(settings, samples, generator)
+    epoch = problem.n_samples // settings.batch_size
+    n_steps = settings.epochs * epoch
+    result = run_langevin(
+        problem,
+        sample_normal(problem, settings.neurons, generator=generator),
+        n_steps=n_steps,
+        step_size=Piecewise(settings.step_sizes, (n_steps // 2,)),
+        batch_size=settings.batch_size,
+        generator=generator,
+        observers=observers,
+        every=max(1, epoch // records_per_epoch),
+    )
+    if result.status == "diverged":
+        raise ArithmeticError(
+            f"the run of seed {seed} diverged at step {result.n_steps} of {n_steps}: take smaller "
+            "step_sizes"
+        )
+    return result
+
+
+def _balance(state: LangevinState) -> float:
+    return balancedness(state.particles, state.problem.w)
+
+
+def _error(state: LangevinState) -> float:
+    return mismatch_error(state.problem.y.argmax(1).numpy(), state.outputs.argmax(1).numpy())
+
+
+def _run(settings: DescentSettings, seed: int) -> Rows:
+    everything = load_inputs(settings.source, settings.target or None)
+    samples = balanced_samples(everything, settings.per_class, seed)
+    observers = {**collapse_observers("nc1"), "nb": _balance, "train_error": _error}
+    history = descend(settings, samples, seed, observers).history
+    epoch = len(samples.y) // settings.batch_size
+    names = ("step", "loss", "nc1", "gradient_norm", "nb", "train_error")
+    values = zip(*(history[name].tolist() for name in names), strict=True)
+    return [
+        {"run": seed, "epoch": row[0] / epoch} | dict(zip(names, row, strict=True))
+        for row in values
+    ]
+
+
+def _jobs(settings: DescentSettings) -> dict[str, Callable[[], Rows]]:
+    if not settings.source:
+        raise ValueError(
+            "--features must name a file of features with labels, such as an NPZ file with arrays "
+            "X and y"
+        )
+    samples = balanced_samples(
+        load_inputs(settings.source, settings.target or None), settings.per_class, settings.seed
+    )
+    if not 1 <= settings.batch_size <= len(samples.y) or settings.epochs < 2:
+        raise ValueError(
+            f"batch_size must be 1 to {len(samples.y)} and epochs >= 2, got {settings.batch_size} "
+            f"and {settings.epochs}"
+        )
+    if settings.layer not in _LAYERS:
+        raise ValueError(f"layer must be one of {', '.join(_LAYERS)}, got {settings.layer!r}")
+    Piecewise(settings.step_sizes, (1,))
+    problem_of(settings, samples, torch.Generator())
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    return {f"run-{seed}": partial(_run, settings, seed) for seed in seeds}
+
+
+def measure_curves(_: DescentSettings, frame: pd.DataFrame) -> list[Measured]:
+    """How far loss, NC1 and gradient norm fall, in each run and in the mean."""
+    first, last = (frame.groupby("run").agg(which) for which in ("first", "last"))
+    found = []
+    for name, title in (("loss", "loss"), ("nc1", "NC1"), ("gradient_norm", "gradient norm")):
+        fall = first[name] / last[name]
+        found += [
+            mean_of(f"{title} at the start", first[name]),
+            mean_of(f"{title} at the end", last[name]),
+            Measured(
+                f"{title} falls by a factor; least and largest of the runs",
+                Interval(float(fall.mean()), float(fall.min()), float(fall.max())),
+            ),
+        ]
+    return [*found, mean_of("training error at the end", last["train_error"])]
+
+
+def _measure_balance(settings: DescentSettings, frame: pd.DataFrame) -> list[Measured]:
+    """NB at the end of each run, beside the paper's."""
+    last = frame.groupby("run")["nb"].last()
+    paper = PAPER_NB[settings.setting]
+    single = [
+        Measured(f"NB at the end, run {run}", Interval(float(value), math.nan, math.nan))
+        for run, value in last.items()
+    ]
+    told = ", ".join(f"{value:.2f}" for value in paper)
+    return [
+        *single,
+        mean_of("NB at the end, mean", last, told),
+        mean_of("NB, least over the epochs", frame.groupby("run")["nb"].min()),
+    ]
+
+
+QUICK: dict[str, Any] = {
+    "per_class": 40,
+    "seeds": 2,
+    "neurons": 100,
+    "epochs": 4,
+    "batch_size": 20,
+}
+PAPER_A: dict[str, Any] = {"source": "mnist_784", "per_class": 10_000}
+SETTING_B = DescentSettings(
+    setting="b",
+    source="",
+    per_class=0,
+    neurons=16_384,
+    hidden_features=64,
+    temperature=1e-4,
+    epochs=20,
+)
+
+
+def _recipes(
+    letter: str, data: str, settings: DescentSettings, full: Mapping[str, Any]
+) -> tuple[Recipe, Recipe]:
+    """Figure 1 (curves) and figure 2 (balancedness) of one setting: the same runs."""
+    about = f"loss, NC1 and gradient norm on {data}"
+    curves = (f"fig1{letter}", about, settings, _jobs, measure_curves, "draw_descent")
+    about = f"balancedness of the runs on {data}"
+    balance = (f"fig2{letter}", about, settings, _jobs, _measure_balance, "draw_balancedness")
+    return Recipe(*curves, QUICK, full), Recipe(*balance, QUICK, full)
+
+
+FIGURES: tuple[Recipe, ...] = (
+    *_recipes("a", "MNIST modulo 3", DescentSettings(), PAPER_A),
+    *_recipes("b", "a file of features, with noise", SETTING_B, {}),
+)

@@ -1,0 +1,93 @@
+"""What a figure of the gallery is made of: its settings, its runs, and what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from eval.accuracy import Interval, mean_interval
+
+__all__ = ["Measured", "Recipe", "Rows", "changed", "mean_of"]
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One number that the runs of a figure give, with its interval, beside the paper's."""
+
+    quantity: str
+    value: Interval
+    paper: str = ""
+
+
+def mean_of(quantity: str, values: Any, paper: str = "") -> Measured:
+    """Mean over the runs with Student's 95 % interval."""
+    return Measured(quantity, mean_interval(values), paper)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a figure is made.
+
+    Attributes
+    ----------
+    name, about : str
+        Its name in the command, and one line of help.
+    settings : frozen dataclass
+        All that decides its numbers, at the values of the gallery.
+    jobs : callable
+        Of settings, the runs by their names: each returns rows of a table. What the settings
+        lack is refused here, before any work.
+    measure : callable
+        Of settings and the table of all runs, the numbers that the figure shows.
+    drawing : str
+        The function of :mod:`eval.app.figure.drawing` that draws it.
+    quick, full : mapping
+        Settings of a small version, of seconds, and of the paper's own size, if there is one.
+    """
+
+    name: str
+    about: str
+    settings: Any
+    jobs: Callable[[Any], dict[str, Callable[[], Rows]]]
+    measure: Callable[[Any, pd.DataFrame], list[Measured]]
+    drawing: str
+    quick: Mapping[str, Any]
+    full: Mapping[str, Any] = field(default_factory=dict)
+
+
+def changed(settings: Any, assignments: Mapping[str, str]) -> Any:
+    """Settings with some values replaced by what their texts say, of the type of the default.
+
+    Raises
+    ------
+    ValueError
+        If there is no setting of that name, or the text is not of its type.
+
+    Examples
+    --------
+    >>> from eval.app.figure.temperature import TemperatureSettings
+    >>> changed(TemperatureSettings(), {"betas": "10,100,1000", "seeds": "2"}).betas
+    (10.0, 100.0, 1000.0)
+    """
+    values: dict[str, Any] = {}
+    for name, text in assignments.items():
+        if name not in settings.__dataclass_fields__:
+            known = ", ".join(settings.__dataclass_fields__)
+            raise ValueError(f"--set must name one of {known}, got {name!r}")
+        values[name] = _parsed(name, text, getattr(settings, name))
+    return dataclasses.replace(settings, **values)
+
+
+def _parsed(name: str, text: str, default: Any) -> Any:
+    if isinstance(default, tuple):
+        return tuple(_parsed(name, part, default[0]) for part in text.split(","))
+    try:
+        return type(default)(text)
+    except ValueError:
+        raise ValueError(f"--set {name} must be like {default!r}, got {text!r}") from None

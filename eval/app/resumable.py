@@ -1,0 +1,85 @@
+"""Runs that go on after a kill: RUN.partial holds the configuration and the checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from eval.app.config import RunConfig
+from eval.app.folders import partial_folder, whole_file
+from eval.app.formats import versions
+from stages import Checkpoint
+
+__all__ = ["forget", "read_partial", "resumable"]
+
+CONFIG, CHECKPOINTS = "config.json", "checkpoints"
+
+
+def read_partial(out: Path) -> RunConfig:
+    """Read the configuration of a run that was stopped on its way, and sweep up after it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    ValueError
+        If it cannot be read.
+    """
+    folder = partial_folder(out)
+    if not folder.is_dir():
+        what = "is complete" if (out / "manifest.json").is_file() else "is no run"
+        raise FileNotFoundError(f"{out} {what}, and there is no {folder} to go on from")
+    try:
+        stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        stored.pop("versions")
+        config = RunConfig(**stored)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{folder} holds no run to go on from: no sound {CONFIG}") from error
+    for scratch in out.parent.glob(f".{out.name}-{'?' * 8}"):
+        shutil.rmtree(scratch)
+    return config
+
+
+@contextmanager
+def resumable(
+    out: Path, config: RunConfig, *, seconds: float, resume: bool, force: bool
+) -> Iterator[Checkpoint]:
+    """Yield the checkpoints of a run that will be `out`.
+
+    Their folder goes when a run that began here fails, and stays when one that was resumed
+    fails: :func:`forget` removes it once the run is whole.
+
+    Raises
+    ------
+    FileExistsError
+        If a run was stopped on its way there, and neither `resume` nor `force` is given.
+    """
+    folder = partial_folder(out)
+    if resume:
+        yield Checkpoint(folder / CHECKPOINTS, seconds=seconds)
+        return
+    if folder.exists():
+        if not (force and (folder / CONFIG).is_file()):
+            raise FileExistsError(
+                f"{folder} holds a run that was stopped: go on with --resume {out}, "
+                "or begin again with --force"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir()
+    try:
+        text = json.dumps(dataclasses.asdict(config) | {"versions": versions()}, indent=2)
+        with whole_file(folder / CONFIG) as scratch:
+            scratch.write_text(text, encoding="utf-8")
+        yield Checkpoint(folder / CHECKPOINTS, seconds=seconds)
+    except BaseException:
+        forget(out)
+        raise
+
+
+def forget(out: Path) -> None:
+    """Remove the checkpoints of a run that needs them no more."""
+    shutil.rmtree(partial_folder(out), ignore_errors=True)

@@ -1,0 +1,153 @@
+"""`gibbsnet compare --tuned`: every method tuned alike, in parallel; it survives a kill."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from eval.app.compare import Result, load_datasets
+from eval.app.folders import explained, free_folder
+from eval.app.formats import versions
+from eval.app.job_folder import check_resume, job_folder
+from eval.app.parallel import available_cores
+from eval.app.tuned_jobs import fingerprint, measure, plan
+from eval.app.tuned_tables import content, report, write
+from eval.comparison import OURS
+from eval.tuned import Method, tuned_methods
+
+__all__ = ["TunedConfig", "execute", "run"]
+
+METHODS = tuple(name for name in tuned_methods() if name != OURS)
+
+
+@dataclass(frozen=True)
+class TunedConfig:
+    """All that decides the numbers of a tuned comparison; options by their names.
+
+    `methods` are those beside the two-stage network, `neurons` and `steps` its size and its
+    steps of stage one.
+    """
+
+    data: tuple[str, ...]
+    target: str | None = None
+    folds: int = 5
+    seed: int = 0
+    methods: tuple[str, ...] = METHODS
+    neurons: int = 1000
+    steps: int = 1500
+
+    def spaces(self) -> dict[str, Method]:
+        """Methods by name with their candidates, ours first.
+
+        Raises
+        ------
+        ValueError
+            If `methods` are not different known ones.
+        """
+        if not set(self.methods) <= set(METHODS) or len(set(self.methods)) < len(self.methods):
+            raise ValueError(
+                f"--methods must be different ones of {', '.join(METHODS)}, with commas between, "
+                f"got {','.join(self.methods)!r}"
+            )
+        known = tuned_methods(self.neurons, self.steps)
+        return {name: known[name] for name in known if name in (OURS, *self.methods)}
+
+
+def run(
+    data: tuple[str, ...],
+    out: Path | None,
+    options: dict[str, Any],
+    *,
+    force: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Do what the command line asks for."""
+    start = time.perf_counter()
+    with explained():
+        resume, workers = options.pop("resume"), options.pop("workers")
+        check_resume(out, resume=resume, force=force)
+        config = _config(data, options)
+        folder = out or free_folder("compare-tuned")
+        results = execute(
+            config,
+            folder,
+            workers=workers or available_cores(),
+            resume=resume,
+            force=force,
+            progress=not quiet and sys.stderr.isatty(),
+        )
+    if as_json:
+        told = content(dataclasses.asdict(config), results) | {"folder": str(folder)}
+        click.echo(json.dumps(told, indent=2))
+    else:
+        click.echo("\n\n".join(report(result) for result in results))
+        click.echo(f"\n{time.perf_counter() - start:.1f} s in all; written to {folder}")
+
+
+def _config(data: tuple[str, ...], options: dict[str, Any]) -> TunedConfig:
+    """Take what was given; refuse what is for the fixed settings."""
+    if options["controls"]:
+        raise ValueError("--controls is not for --tuned")
+    if options["test_size"] is not None:
+        raise ValueError("--test-size is not for --tuned")
+    wanted = {name: options[name] for name in ("target", "folds", "seed", "neurons", "steps")}
+    if options["methods"] is not None:
+        wanted["methods"] = tuple(name.strip() for name in options["methods"].split(","))
+    return TunedConfig(data, **{name: v for name, v in wanted.items() if v is not None})
+
+
+def execute(
+    config: TunedConfig,
+    out: Path,
+    *,
+    workers: int,
+    resume: bool = False,
+    force: bool = False,
+    progress: bool = False,
+) -> list[Result]:
+    """Run the jobs that `out` does not hold yet, and write tables and figure there.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError, FileExistsError
+        If an option, a data set or the folder is not usable; nothing is written then.
+    InputError
+        If a worker was killed. What is finished is kept.
+    """
+    spaces = config.spaces()
+    loaded = load_datasets(config.data, config.target, config.seed)
+    jobs = [
+        job
+        for place, data in enumerate(loaded)
+        for job in plan(data, place, spaces, config.folds, config.seed)
+    ]
+    candidates = {name: list(method.candidates) for name, method in spaces.items()}
+    # Like a version of a package: a folder is not gone on with where one has changed.
+    sources = {f"data {data.name}": fingerprint(data) for data in loaded}
+    sources["search spaces"] = _checksum(candidates)
+    with job_folder(
+        "comparison",
+        "tuned",
+        dataclasses.asdict(config),
+        versions() | sources,
+        out,
+        resume=resume,
+        force=force,
+    ) as folder:
+        measured = measure(jobs, loaded, folder, workers=workers, progress=progress)
+    results = [Result(data, measured[data.name]) for data in loaded]
+    write(results, candidates, out)
+    return results
+
+
+def _checksum(candidates: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(candidates).encode()).hexdigest()[:16]

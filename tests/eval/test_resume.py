@@ -1,0 +1,154 @@
+"""`gibbsnet run --resume` after a kill."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from eval.app.cli import main
+
+LONG = (
+    "--data",
+    "iris",
+    "--neurons",
+    "100",
+    "--steps",
+    "3000",
+    "--batch-size",
+    "20",
+    "--seed",
+    "4",
+)
+
+
+def start(*options):
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "eval.app", "run", "--quiet", *map(str, options)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def kill_on_the_way(process, partial, seconds):
+    """Kill a run some time after its first checkpoint."""
+    end = time.monotonic() + 60
+    while not list(partial.glob("checkpoints/*/*/step-*.json")) and time.monotonic() < end:
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "ended before it was killed"
+
+
+def contents(folder):
+    """What a run has computed, less its clock."""
+    history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
+    return history, (folder / "model.safetensors").read_bytes()
+
+
+def assert_equal(one, other):
+    pd.testing.assert_frame_equal(one[0], other[0], check_exact=True)
+    assert one[1] == other[1]
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    partial = tmp_path / "killed.partial"
+    process = start(*LONG, "--checkpoint", 0, "--out", killed)
+    kill_on_the_way(process, partial, 0.3)
+    assert not killed.exists()
+
+    again = CliRunner().invoke(main, ["run", *LONG, "--out", str(killed)])
+    assert again.exit_code == 2
+    assert f"go on with --resume {killed}" in " ".join(again.stderr.split())
+    other = CliRunner().invoke(main, ["run", "--resume", str(killed), "--beta", "10"])
+    assert other.exit_code == 2
+    assert "--resume goes on with the run's own settings: no --beta" in other.stderr
+
+    process = start("--resume", killed, "--checkpoint", 0)
+    kill_on_the_way(process, partial, 1.5)
+    result = CliRunner().invoke(main, ["run", "--resume", str(killed), "--quiet"])
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"killed"}
+
+    result = CliRunner().invoke(main, ["run", *LONG, "--quiet", "--out", str(whole)])
+    assert result.exit_code == 0, result.output
+    assert_equal(contents(killed), contents(whole))
+    done = CliRunner().invoke(main, ["run", "--resume", str(killed)])
+    assert done.exit_code == 2
+    assert "is complete" in done.stderr
+
+
+def test_ctrl_c_can_be_taken_back(tmp_path):
+    out, whole = tmp_path / "run", tmp_path / "whole"
+    process = start(*LONG, "--checkpoint", 0, "--out", out)
+    partial = tmp_path / "run.partial"
+    end = time.monotonic() + 60
+    while not list(partial.glob("checkpoints/*/*/step-*.json")) and time.monotonic() < end:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert out.is_dir()
+    assert partial.is_dir()
+    result = CliRunner().invoke(main, ["run", "--resume", str(out), "--quiet"])
+    assert result.exit_code == 0, result.output
+    assert not partial.exists()
+    result = CliRunner().invoke(main, ["run", *LONG, "--quiet", "--out", str(whole)])
+    assert result.exit_code == 0, result.output
+    assert_equal(contents(out), contents(whole))
+
+
+def test_nothing_to_resume(tmp_path):
+    result = CliRunner().invoke(main, ["run", "--resume", str(tmp_path / "none")])
+    assert result.exit_code == 2
+    assert "is no run, and there is no" in " ".join(result.stderr.split())
+    partial = tmp_path / "some.partial"
+    partial.mkdir()
+    (partial / "config.json").write_text("{}")
+    result = CliRunner().invoke(main, ["run", "--resume", str(tmp_path / "some")])
+    assert result.exit_code == 2
+    assert "holds no run to go on from" in " ".join(result.stderr.split())
+    assert partial.is_dir()
+
+
+def test_a_run_that_fails_leaves_nothing(tmp_path):
+    result = CliRunner().invoke(
+        main, ["run", "--data", "iris", "--step-size", "1e9", "--out", str(tmp_path / "run")]
+    )
+    assert result.exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    partial, chance = tmp_path / "killed.partial", random.Random(1)
+    options = [*LONG, "--checkpoint", 0, "--out", killed]
+    for _ in range(20):
+        process = start(*options)
+        end = time.monotonic() + 60
+        while not (partial / "config.json").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 2) if partial.exists() else 0)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if killed.exists():  # it had ended before
+            assert not partial.exists()
+            killed.rename(tmp_path / "early")
+            break
+        options = ["--resume", killed, "--checkpoint", 0]
+    else:
+        result = CliRunner().invoke(main, ["run", "--resume", str(killed), "--quiet"])
+        assert result.exit_code == 0, result.output
+    result = CliRunner().invoke(main, ["run", *LONG, "--quiet", "--out", str(whole)])
+    assert result.exit_code == 0, result.output
+    assert_equal(contents(killed if killed.exists() else tmp_path / "early"), contents(whole))
