@@ -106,7 +106,7 @@ class TwoStageClassifier(
     warm_start : bool, default False
         Whether `fit` goes on from the last one: stage one with the same W_0 from `particles_` (the
         solver "gibbs" from `measure_`, where there is one), with the random numbers where they
-        had ended. Classes, inputs, n_hidden_features and n_neurons must be those of the last fit,
+        had ended (and W at W_0 again after the flow). Classes, inputs, n_hidden_features and n_neurons must be those of the last fit,
         the samples need not.
     center : bool, default True
         Whether to subtract the training mean from every sample.

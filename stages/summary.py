@@ -20,12 +20,13 @@ def summary_rows(model: TwoStageClassifier) -> list[tuple[str, str]]:
     """Name and value of what a fitted network is, and of what is known about its training."""
     losses = model.stage_two_history_["loss"]
     p, n_neurons = model.coef_.shape[1], len(model.particles_)
+    steps = "steps of stage one" if model.certificate_ is None else "Newton steps of stage one"
     return [
         ("samples n", f"{model.n_samples_}"),
         ("inputs d", f"{model.n_features_in_}"),
         ("classes q", f"{len(model.classes_)}: {_listed(model.classes_.tolist())}"),
         ("features p, neurons N", f"{p}, {n_neurons}"),
-        ("steps of stage one", f"{model.n_iter_}"),
+        (steps, f"{model.n_iter_}"),
         ("training loss before stage two", f"{losses[0]:.4g}"),
         ("training loss after stage two", f"{losses[-1]:.4g}"),
         *_certificate_rows(model.certificate_),

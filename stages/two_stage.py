@@ -115,7 +115,7 @@ def train_two_stage(
         noisy flow (Eq. 20), from W_0.
     n_neurons, n_steps, step_size, batch_size, scheme, temperature, start, generator, every
         The dynamics, see :func:`stages.train_mean_field`; `n_neurons` and `generator` also
-        serve the solver, whose `start` is a :class:`gibbs.GibbsMeasure`. All but `n_steps`,
+        serve the solver, whose `start` may be a :class:`gibbs.GibbsMeasure` too. All but `n_steps`,
         `step_size` and `start` are those of the flow too.
     flow_steps : int, optional
         Steps of the flow; None means `n_steps`.
@@ -157,9 +157,8 @@ def train_two_stage(
     lambda_w = default_lambda_w(problem) if lambda_w is None else lambda_w
     if not 0 < lambda_w < math.inf:
         raise ValueError(f"lambda_w must be > 0 and finite, got {lambda_w}")
-    if start is not None and isinstance(start, GibbsMeasure) is not (solver == "gibbs"):
-        wanted = "a GibbsMeasure for the solver gibbs, Particles for langevin"
-        raise TypeError(f"start must be {wanted}, got {type(start).__name__} for {solver}")
+    if isinstance(start, GibbsMeasure) and solver != "gibbs":
+        raise TypeError(f"start must be Particles for the solver {solver}, got GibbsMeasure")
     if stage_two not in ("linear", "flow"):
         raise ValueError(f"stage_two must be one of linear, flow, got {stage_two!r}")
     dynamics: dict[str, Any] = {

@@ -69,8 +69,8 @@ main.add_command(study)
     default="separable",
     show_default=True,
     metavar="NAME|FILE",
-    help="separable, a data set such as digits, a CSV, TSV, Parquet or NPZ file, or "
-    "MODULE:OBJECT for your own Python loader or distribution.",
+    help="separable, a data set such as digits, a CSV, TSV, Parquet or NPZ file, openml:NUMBER, "
+    "or MODULE:OBJECT for your own Python loader or distribution.",
 )
 @file_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder [default: runs/NAME].")

@@ -167,6 +167,8 @@ def law_of(
     >>> law.loss, law.kl
     (0.5, None)
     """
+    if problem.sample_weight is not None:
+        raise ValueError("problem must have no sample_weight: the statements are for equal weights")
     exact = in_float64(problem)
     layer = exact.w if w is None else torch.as_tensor(w, dtype=torch.float64)
     if layer.shape != exact.w.shape:

@@ -117,6 +117,11 @@ def test_mnist_is_relabelled_modulo_three_and_has_norm_one():
     np.testing.assert_allclose(np.linalg.norm(samples.x, axis=1), 1, rtol=1e-12)
     centred = pixels[7] - pixels.mean(axis=0)
     np.testing.assert_allclose(samples.x[7], centred / np.sqrt(centred @ centred), atol=1e-12)
+    in_ball = load_inputs("mnist5k", scale="ball").x
+    np.testing.assert_allclose(
+        in_ball[3] * np.linalg.norm(pixels[9]), pixels[3] * np.linalg.norm(in_ball[9])
+    )
+    assert np.linalg.norm(in_ball, axis=1).max() == pytest.approx(1)
 
 
 def test_classes_are_drawn_balanced_without_replacement():
@@ -182,6 +187,7 @@ def test_bad_options_are_explained_and_leave_nothing(options, message, tmp_path)
     [
         ("batch_size=500", "batch_size must be 1 to 135 and epochs >= 2, got 500 and 4"),
         ("step_sizes=1,0", "sizes must be > 0 and finite, got 0"),
+        ("scale=cube", "scale must be one of sphere, ball, got 'cube'"),
         ("layer=zero", "layer must be one of uniform, orthonormal, got 'zero'"),
         ("per_class=46", "per_class must be at most 45"),
     ],

@@ -87,7 +87,7 @@ def test_nb_nc1_and_error_of_a_record_are_those_of_its_cloud(tmp_path):
     np.savez(tmp_path / "file.npz", X=data.x, y=data.y)
     settings = dataclasses.replace(TINY, source=str(tmp_path / "file.npz"), per_class=8)
     rows = RECIPES["fig1b"].jobs(dataclasses.replace(settings, seeds=1))["run-0"]()
-    drawn = descent.balanced_samples(descent.load_inputs(settings.source), 8, 0)
+    drawn = descent.draw_samples(settings, 0)
     result = descend(settings, drawn, 0, {})
     problem = problem_of(settings, drawn, torch.Generator().manual_seed(0))
     h = features(problem.x, result.particles, problem.sigma)

@@ -11,8 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eval.accuracy import Interval
-from eval.app.figure.descent import FIGURES, DescentSettings, descend
-from eval.app.figure.images import balanced_samples, load_inputs
+from eval.app.figure.descent import FIGURES, DescentSettings, descend, draw_samples
 from eval.app.figure.recipe import Measured, Recipe, Rows
 from eval.app.geometry import class_mean_axes
 from eval.collapse import collapse_observers
@@ -44,8 +43,7 @@ class _Camera:
 
 def _run(settings: CollapseSettings, seed: int) -> Rows:
     """Points on the plane of the last class means, the same plane in every record."""
-    everything = load_inputs(settings.source, settings.target or None)
-    samples = balanced_samples(everything, settings.per_class, seed)
+    samples = draw_samples(settings, seed)
     members = [np.flatnonzero(samples.y == k)[: settings.shown] for k in np.unique(samples.y)]
     camera = _Camera(np.concatenate(members))
     observers: dict[str, Observer] = {**collapse_observers("nc1"), "shown": camera}

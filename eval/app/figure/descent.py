@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from eval.accuracy import Interval, mismatch_error
-from eval.app.figure.images import Samples, balanced_samples, load_inputs
+from eval.app.figure.images import SCALES, Samples, balanced_samples, load_inputs
 from eval.app.figure.recipe import Measured, Recipe, Rows, mean_of
 from eval.collapse import balancedness, collapse_observers
 from gibbs import LangevinResult, Problem, run_langevin, sample_normal
@@ -20,7 +20,15 @@ from gibbs.langevin import LangevinState, Observer
 from gibbs.schedules import Piecewise
 from stages import orthonormal_layer
 
-__all__ = ["FIGURES", "DescentSettings", "descend", "measure_curves", "problem_of", "uniform_layer"]
+__all__ = [
+    "FIGURES",
+    "DescentSettings",
+    "descend",
+    "draw_samples",
+    "measure_curves",
+    "problem_of",
+    "uniform_layer",
+]
 
 PAPER_NB = {"a": (0.8093, 0.7149, 0.5895, 0.8531), "b": (0.5386, 0.2779, 0.4141, 0.5257)}
 """NB at convergence in the paper's four runs of settings (a) and (b), section 4.2."""
@@ -31,7 +39,8 @@ class DescentSettings:
     """Settings (a) and (b) of section 4.2.
 
     `step_sizes` are those of one neuron, N times a learning rate of the N-neuron loss: the first
-    for half of the epochs, the second for the other half. `layer` is the law of W_0: "uniform", the
+    for half of the epochs, the second for the other half. `scale` is that of
+    :func:`eval.app.figure.images.load_inputs`. `layer` is the law of W_0: "uniform", the
     usual start of a linear layer, or "orthonormal", as Assumption 1 has it. `per_class` 0 means
     all that a balanced choice can have.
     """
@@ -39,6 +48,7 @@ class DescentSettings:
     setting: str = "a"
     source: str = "mnist5k"
     target: str = ""
+    scale: str = "sphere"
     per_class: int = 1500
     seeds: int = 4
     seed: int = 0
@@ -64,6 +74,12 @@ def uniform_layer(n_features: int, n_outputs: int, *, generator: torch.Generator
 
 
 _LAYERS = {"uniform": uniform_layer, "orthonormal": orthonormal_layer}
+
+
+def draw_samples(settings: DescentSettings, seed: int) -> Samples:
+    """The training samples of one run."""
+    everything = load_inputs(settings.source, settings.target or None, scale=settings.scale)
+    return balanced_samples(everything, settings.per_class, seed)
 
 
 def problem_of(settings: DescentSettings, samples: Samples, generator: torch.Generator) -> Problem:
@@ -127,8 +143,7 @@ def _error(state: LangevinState) -> float:
 
 
 def _run(settings: DescentSettings, seed: int) -> Rows:
-    everything = load_inputs(settings.source, settings.target or None)
-    samples = balanced_samples(everything, settings.per_class, seed)
+    samples = draw_samples(settings, seed)
     observers = {**collapse_observers("nc1"), "nb": _balance, "train_error": _error}
     history = descend(settings, samples, seed, observers).history
     epoch = len(samples.y) // settings.batch_size
@@ -146,16 +161,17 @@ def _jobs(settings: DescentSettings) -> dict[str, Callable[[], Rows]]:
             "--features must name a file of features with labels, such as an NPZ file with arrays "
             "X and y"
         )
-    samples = balanced_samples(
-        load_inputs(settings.source, settings.target or None), settings.per_class, settings.seed
-    )
+    for name, known in (("scale", SCALES), ("layer", tuple(_LAYERS))):
+        if getattr(settings, name) not in known:
+            raise ValueError(
+                f"{name} must be one of {', '.join(known)}, got {getattr(settings, name)!r}"
+            )
+    samples = draw_samples(settings, settings.seed)
     if not 1 <= settings.batch_size <= len(samples.y) or settings.epochs < 2:
         raise ValueError(
             f"batch_size must be 1 to {len(samples.y)} and epochs >= 2, got {settings.batch_size} "
             f"and {settings.epochs}"
         )
-    if settings.layer not in _LAYERS:
-        raise ValueError(f"layer must be one of {', '.join(_LAYERS)}, got {settings.layer!r}")
     Piecewise(settings.step_sizes, (1,))
     problem_of(settings, samples, torch.Generator())
     seeds = range(settings.seed, settings.seed + settings.seeds)

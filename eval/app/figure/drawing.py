@@ -264,7 +264,7 @@ def _draw_balance(_: BalanceSettings, frame: pd.DataFrame) -> Figure:
     _curve(
         distance, _by_run(frame, "time", "averaged_distance"), COLOURS[5], "averaged from here on"
     )
-    distance.axhline(0.05, color="grey", linestyle=":", linewidth=1)
+    distance.axhline(0.05, color="grey", linestyle=":", linewidth=1, label="5 %")
     distance.set_yscale("log")
     _finish(
         distance, "distance from Lemma 4.5", "time / beta", "|L - I/beta|_op / (|E aa^T|_op/beta)"

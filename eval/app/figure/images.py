@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from sklearn.datasets import fetch_openml
 
 from eval.data import Dataset, load_dataset
 
-__all__ = ["Samples", "balanced_samples", "load_inputs"]
+__all__ = ["SCALES", "Samples", "balanced_samples", "load_inputs"]
 
 MNIST_CLASSES = 3
 """Digits are relabelled modulo 3."""
@@ -19,13 +20,13 @@ MNIST_CLASSES = 3
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Inputs x (n, d) of norm 1, and classes y (n,) from 0 on."""
+    """Inputs x (n, d) of norm <= 1, and classes y (n,) from 0 on."""
 
     x: NDArray[np.float64]
     y: NDArray[np.int64]
 
 
-def load_inputs(source: str, target: str | None = None) -> Samples:
+def load_inputs(source: str, target: str | None = None, *, scale: str = "sphere") -> Samples:
     """Load the inputs of a figure.
 
     Parameters
@@ -35,11 +36,12 @@ def load_inputs(source: str, target: str | None = None) -> Samples:
         modulo 3; else a file, see :func:`eval.load_dataset`.
     target : str, optional
         Label column of a file.
+    scale : {"sphere", "ball"}, default "sphere"
+        The mean input subtracted and each one scaled to norm 1, or all over the largest norm.
 
     Returns
     -------
     Samples
-        The mean input subtracted, each one then scaled to norm 1.
 
     Raises
     ------
@@ -52,9 +54,26 @@ def load_inputs(source: str, target: str | None = None) -> Samples:
     else:
         data = load_dataset(source, target)
         y = np.unique(data.y, return_inverse=True)[1].astype(np.int64)
-    centred = data.x - data.x.mean(axis=0)
-    norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    return Samples(np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0), y)
+    return Samples(_SCALES[scale](data.x), y)
+
+
+def _on_sphere(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    centred = x - x.mean(axis=0)
+    return centred / _positive(np.linalg.norm(centred, axis=1, keepdims=True))
+
+
+def _in_ball(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return x / _positive(np.linalg.norm(x, axis=1).max())
+
+
+def _positive(norms: Any) -> Any:
+    """Where a norm is 0, 1: what it divides is 0."""
+    return np.where(norms > 0, norms, 1.0)
+
+
+_SCALES = {"sphere": _on_sphere, "ball": _in_ball}
+
+SCALES = tuple(_SCALES)
 
 
 @cache
