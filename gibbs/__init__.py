@@ -5,6 +5,7 @@ standard library alone.
 """
 
 from gibbs.activations import ACTIVATIONS, Activation, get_activation
+from gibbs.averages import FeatureKind, TimeAverage, conditional_features, coupled_features
 from gibbs.certificate import Certificate
 from gibbs.energy import data_loss, first_variation, potential_gradient, regularized_loss
 from gibbs.langevin import (
@@ -29,6 +30,7 @@ __all__ = [
     "Annealed",
     "Certificate",
     "Cosine",
+    "FeatureKind",
     "GibbsMeasure",
     "GibbsResult",
     "LangevinResult",
@@ -39,7 +41,10 @@ __all__ = [
     "Problem",
     "Snapshot",
     "StopRun",
+    "TimeAverage",
     "certify",
+    "conditional_features",
+    "coupled_features",
     "data_loss",
     "features",
     "first_variation",

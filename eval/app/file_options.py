@@ -13,7 +13,11 @@ __all__ = ["file_options"]
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --target, --index and --separator to a command."""
     options = (
-        click.option("--target", metavar="COLUMN", help="Label column of a file [default: last] or of OpenML [default: its own]."),
+        click.option(
+            "--target",
+            metavar="COLUMN",
+            help="Label column of a file [default: last] or of OpenML [default: its own].",
+        ),
         click.option("--index", metavar="COLUMN", help="Column of a file to leave out."),
         click.option(
             "--separator", metavar="CHAR", help="Separator of a text file [default: found]."
