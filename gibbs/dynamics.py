@@ -101,9 +101,11 @@ class Dynamics:
         return self._now(self.problem), Particles(self.coupling.join(cloud.a, c), cloud.u)
 
     def _now(self, problem: Problem) -> Problem:
-        if self.lambda_w is None:
+        """Return the problem with the layer as it is; one that is not finite fits no Problem."""
+        w = self.everything.w
+        if self.lambda_w is None or not bool(torch.isfinite(w).all()):
             return problem
-        return dataclasses.replace(problem, w=self.everything.w.clone())
+        return dataclasses.replace(problem, w=w.clone())
 
     def evaluate(self) -> tuple[Tensor, Tensor]:
         """Features (n, p) and outputs (n, q) of all samples, by a forward pass."""

@@ -52,6 +52,7 @@ def main() -> None:
     gibbsnet certify runs/digits        bound its distance to the Gibbs minimizer
     gibbsnet check --data digits        linear separability of every class, with margins
     gibbsnet compare --data wine,iris   cross-validate beside eight other methods
+    gibbsnet figure fig1a               redraw a figure of the paper
     gibbsnet study generalization       test error and NC1 against the sample size
     """  # noqa: D301
 

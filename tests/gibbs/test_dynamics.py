@@ -354,6 +354,25 @@ def test_automatic_steps_of_the_joint_flow_descend(gamma):
     assert float(result.history["loss"][-1]) < 0.1
 
 
+@pytest.mark.parametrize("step_size", [30.0, 1e6])
+@pytest.mark.parametrize("batch_size", [None, 3])
+def test_a_joint_flow_that_diverges_says_so(step_size, batch_size):
+    problem = small_problem(gamma=5.0)
+    start = sample_normal(problem, 30, generator=seeded())
+    result = run_langevin(
+        problem,
+        start,
+        n_steps=60,
+        step_size=step_size,
+        batch_size=batch_size,
+        train_w=True,
+        generator=seeded(),
+    )
+    assert result.status is LangevinStatus.DIVERGED
+    assert bool(torch.isfinite(result.w).all())
+    assert bool(torch.isfinite(result.particles.a).all())
+
+
 # Runs that go on
 
 

@@ -39,10 +39,9 @@ class DescentSettings:
     """Settings (a) and (b) of section 4.2.
 
     `step_sizes` are those of one neuron, N times a learning rate of the N-neuron loss: the first
-    for half of the epochs, the second for the other half. `scale` is that of
-    :func:`eval.app.figure.images.load_inputs`. `layer` is the law of W_0: "uniform", the
-    usual start of a linear layer, or "orthonormal", as Assumption 1 has it. `per_class` 0 means
-    all that a balanced choice can have.
+    for half of the epochs, the second for the other half. `layer` is the law of W_0: "orthonormal",
+    as Assumption 1 has it, or "uniform", the usual start of a linear layer. `scale` is that of
+    :func:`eval.app.figure.images.load_inputs`; `per_class` 0 means all that a balanced choice has.
     """
 
     setting: str = "a"
@@ -54,14 +53,14 @@ class DescentSettings:
     seed: int = 0
     neurons: int = 6272
     hidden_features: int = 16
-    layer: str = "uniform"
+    layer: str = "orthonormal"
     activation: str = "tanh"
     gamma: float = 1.0
     temperature: float = 0.0
     decay: float = 1e-4
     batch_size: int = 64
-    epochs: int = 40
-    step_sizes: tuple[float, float] = (1.5, 15.0)
+    epochs: int = 30
+    step_sizes: tuple[float, float] = (0.5, 5.0)
 
 
 def uniform_layer(n_features: int, n_outputs: int, *, generator: torch.Generator) -> torch.Tensor:

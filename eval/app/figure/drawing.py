@@ -47,8 +47,8 @@ def draw(recipe: Recipe, settings: Any, frame: pd.DataFrame, folder: Path) -> No
                 _animate(settings, frame, scratch)
 
 
-def _figure(columns: int, width: float = 4.0) -> tuple[Figure, list[Axes]]:
-    figure = Figure(figsize=(width * columns, 3.5), layout="constrained")
+def _figure(columns: int, width: float = 4.0, height: float = 3.5) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width * columns, height), layout="constrained")
     return figure, list(figure.subplots(1, columns, squeeze=False)[0])
 
 
@@ -169,7 +169,7 @@ def _law(axes: Axes, fit: PowerLaw) -> None:
 
 
 def _draw_generalization(config: StudyConfig, frame: pd.DataFrame) -> Figure:
-    figure, panels = _figure(2, width=5.2)
+    figure, panels = _figure(2, width=5.2, height=4.2)
     sizes = np.array(sorted(frame["n"].unique()), dtype=np.float64)
     floor = 1 / config.n_test
     for axes, column, title in zip(
@@ -194,7 +194,15 @@ def _draw_generalization(config: StudyConfig, frame: pd.DataFrame) -> Figure:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
-        _finish(axes, title, "n, training samples", "share of samples" if low else "ratio")
+        unit = "share of samples" if low else "within-class / total variance"
+        _finish(axes, title, "n, training samples", unit, legend=False)
+        axes.legend(
+            frameon=False,
+            fontsize="small",
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.17),
+            ncols=2,
+        )
     return figure
 
 
@@ -323,9 +331,17 @@ def _animate(_: CollapseSettings, frame: pd.DataFrame, path: Path) -> None:
     """Every record as a frame of a GIF, the last one longer."""
     half, images = _half_width(frame), []
     for _step, now in frame.groupby("step"):
-        figure, (axes,) = _figure(1, width=4.0)
+        figure, (axes,) = _figure(1, width=4.0, height=4.3)
         _scatter(axes, now, half)
-        axes.legend(frameon=False, fontsize="small", loc="upper left")
+        axes.legend(
+            frameon=False,
+            fontsize="x-small",
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.17),
+            ncols=3,
+            handletextpad=0.1,
+            columnspacing=0.8,
+        )
         FigureCanvasAgg(figure)
         with io.BytesIO() as buffer:
             figure.savefig(buffer, dpi=85)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,17 +57,19 @@ def load_inputs(source: str, target: str | None = None, *, scale: str = "sphere"
 
 
 def _on_sphere(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    centred = x - x.mean(axis=0)
-    return centred / _positive(np.linalg.norm(centred, axis=1, keepdims=True))
+    centred: NDArray[np.float64] = x - x.mean(axis=0)
+    norms = _norms(centred)
+    norms[norms == 0] = 1
+    return centred / norms
 
 
 def _in_ball(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return x / _positive(np.linalg.norm(x, axis=1).max())
+    return x / (float(_norms(x).max()) or 1.0)
 
 
-def _positive(norms: Any) -> Any:
-    """Where a norm is 0, 1: what it divides is 0."""
-    return np.where(norms > 0, norms, 1.0)
+def _norms(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    norms: NDArray[np.float64] = np.linalg.norm(x, axis=1, keepdims=True)
+    return norms
 
 
 _SCALES = {"sphere": _on_sphere, "ball": _in_ball}
