@@ -112,7 +112,7 @@ class Uncoupled:
             self._xi = None
             return
         self._factor *= self._rate
-        self._variance = self._rate**2 * self._variance + scale**2
+        self._variance = self._rate * self._rate * self._variance + scale * scale
 
     def look(self) -> Tensor:
         """Draw c as this step sees it, (N, p - q)."""

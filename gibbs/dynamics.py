@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import math
 
 import torch
@@ -79,11 +79,14 @@ class Dynamics:
             self.batches = Batches(problem.n_samples, batch_size, generator)
         self._samples = (problem.x, problem.y, problem.sample_weight)
         self._has_passed = False
+        self.eta = math.nan
+        self._largest = math.sqrt(torch.finfo(problem.dtype).max)
 
     def begin(self, step: int, eta: float, temperature: float) -> None:
         """Begin a step of this size."""
-        self.eta = eta
-        kick = self.scheme.kick(math.sqrt(2 * eta * temperature), first=step == 0)
+        self.eta = eta = min(eta, self._largest)  # beyond it every run diverges
+        scale = min(math.sqrt(2 * eta * temperature), self._largest)
+        kick = self.scheme.kick(scale, first=step == 0)
         rate = 1 - eta * self.problem.decay
         self.noise.begin(kick, rate)
         self.uncoupled.begin(kick, rate)
@@ -101,11 +104,11 @@ class Dynamics:
         return self._now(self.problem), Particles(self.coupling.join(cloud.a, c), cloud.u)
 
     def _now(self, problem: Problem) -> Problem:
-        """Return the problem with the layer as it is; one that is not finite fits no Problem."""
-        w = self.everything.w
-        if self.lambda_w is None or not bool(torch.isfinite(w).all()):
+        if self.lambda_w is None:
             return problem
-        return dataclasses.replace(problem, w=w.clone())
+        now = copy.copy(problem)  # unchecked: a layer that diverges must not raise
+        object.__setattr__(now, "w", self.everything.w.clone())
+        return now
 
     def evaluate(self) -> tuple[Tensor, Tensor]:
         """Features (n, p) and outputs (n, q) of all samples, by a forward pass."""

@@ -220,8 +220,10 @@ def run_langevin(
         Called after every record with the number of the step and a function that takes a
         :class:`Snapshot`; see :class:`stages.Checkpoint`.
     resume : Snapshot, optional
-        Go on from there, with the arguments of the run that it was taken in; `n_steps` may
-        be larger. Where it goes on does not show in the result.
+        Go on from there, with the arguments of the run that it was taken in. Where it goes on
+        does not show in the result. `n_steps` may be larger; from the snapshot of its last
+        step only where step size and temperature are constant and that step was a multiple
+        of `every`.
 
     Returns
     -------
@@ -260,9 +262,13 @@ def run_langevin(
     history: dict[str, list[float]] = {}
     sound, w, last = particles.clone(), problem.w, 0
     if resume is not None:
+        varies = step_size == "auto" or callable(step_size) or callable(temperature)
+        _check_resume(resume, n_steps, every, varies)
         history = _load(resume, dynamics, sizes, names)
-        now, sound = dynamics.whole()
-        w, last = now.w, resume.step
+        last = resume.step
+        if last > 0:  # before, splitting a and joining it again would round
+            now, sound = dynamics.whole()
+            w = now.w
     status = LangevinStatus.COMPLETED
     for step in range(last, n_steps + 1):
         if resume is None or step > resume.step:
@@ -284,7 +290,7 @@ def run_langevin(
                     status = LangevinStatus.STOPPED
                     break
                 if keep is not None:
-                    keep(step, partial(_snapshot, step, dynamics, sizes, history, names))
+                    keep(step, partial(_snapshot, step, n_steps, dynamics, sizes, history, names))
         if step < n_steps:
             dynamics.step()
     tensors = {name: torch.tensor(values, dtype=torch.float64) for name, values in history.items()}
@@ -325,7 +331,8 @@ def _measure(
     if not all(math.isfinite(value) for value in row.values()):
         return None
     if history:
-        zero = float(data_loss(torch.zeros_like(state.problem.y), state.problem.y))
+        y, weight = state.problem.y, state.problem.sample_weight
+        zero = float(data_loss(torch.zeros_like(y), y, weight))
         if loss > DIVERGENCE_FACTOR * max(history["loss"][0], zero):
             return None
     return row | {"step_size": state.step_size}
@@ -333,6 +340,7 @@ def _measure(
 
 def _snapshot(
     step: int,
+    n_steps: int,
     dynamics: Dynamics,
     sizes: StepSizes,
     history: Mapping[str, list[float]],
@@ -346,7 +354,21 @@ def _snapshot(
         if isinstance(observer, Stateful):
             state = observer.state_dict()
             tensors |= {f"observer/{name}/{key}": value for key, value in state.items()}
+    tensors["n_steps"] = torch.tensor(n_steps)
     return Snapshot(step, tensors)
+
+
+def _check_resume(resume: Snapshot, n_steps: int, every: int, varies: bool) -> None:
+    """The last snapshot of a run has begun a step like its last one: a longer run may not."""
+    asked = int(resume.tensors["n_steps"])
+    if n_steps < resume.step:
+        raise ValueError(f"n_steps must be >= the step of resume, {resume.step}, got {n_steps}")
+    ended = resume.step == asked < n_steps
+    if ended and (varies or asked == 0 or asked % every != 0):
+        raise ValueError(
+            f"n_steps must be {asked}, got {n_steps}: resume is the end of a run, which goes on "
+            "only with a constant step_size and temperature and from a multiple of every"
+        )
 
 
 def _load(

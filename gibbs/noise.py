@@ -45,7 +45,8 @@ class Scheme(StrEnum):
       Off by O(eta^2); exact where V is quadratic. It keeps the noise of a step, N (r + d)
       numbers. (B. Leimkuhler, C. Matthews, Appl. Math. Res. Express 2013.) The N neurons
       together are a Langevin dynamics in the potential N L(theta_1, ..., theta_N), so the
-      order is that of one particle in a fixed potential.
+      order is that of one particle in a fixed potential. On batches the noise of the gradient,
+      of variance O(eta^2) a step, leaves a bias of O(eta) with either scheme.
     """
 
     EULER = "euler"
@@ -158,7 +159,7 @@ class TiledNoise:
         self._kick = Kick(*state["kick"].tolist())
         if "kept" in state:
             kept = state["kept"].to(self._cloud.tiles[0].device)
-            self._kept = [kept[:, block].contiguous() for block in self._cloud.blocks]
+            self._kept = [kept[:, block].clone() for block in self._cloud.blocks]
 
 
 class DelayedNoise:
@@ -179,14 +180,16 @@ class DelayedNoise:
     N d, for one more product of N m d and updates of C of d^2 m, in float64. The outgoing
     weights are seen by every batch and drawn at once.
 
-    Looking at the neurons (:meth:`settle`) draws all that waits, so here, unlike elsewhere, the
-    stride of the history is part of the seed.
+    Looking at the neurons (:meth:`settle`) draws all that waits, so here the stride of the history
+    is part of the seed. Elsewhere it is that of the uncoupled coordinates alone: outputs, u and
+    the coordinates that couple do not depend on it.
     """
 
     moves_u = True
 
     JITTER = 1e-12
-    """Relative to the largest variance: keeps L defined for samples that repeat."""
+    """Relative to the variance that would wait had nobody looked: rounding errors of C are in
+    proportion to it. Keeps L defined for samples that repeat, or were seen just before."""
 
     def __init__(self, cloud: TiledCloud, generator: torch.Generator) -> None:
         self._cloud = cloud
@@ -194,7 +197,7 @@ class DelayedNoise:
         tile = cloud.tiles[0]
         d = tile.shape[0] - cloud.rank
         self._pending = torch.zeros(d, d, dtype=torch.float64, device=tile.device)
-        self._waits = False
+        self._variance = 0.0
         self._kick, self._rate = Kick(0.0, 0.0), 1.0
         self._seen: tuple[Tensor, list[Tensor]] | None = None
 
@@ -210,13 +213,13 @@ class DelayedNoise:
     def glimpse(self, x: Tensor) -> Glimpse | None:
         """Draw what these samples see, and condition what still waits on it."""
         self._seen = None
-        if not self._waits:
+        if self._variance == 0:
             return None
         exact = x.double()
         across = self._pending @ exact.T
         seen = exact @ across
-        seen.diagonal().add_(float(seen.diagonal().max()) * self.JITTER + 1e-300)
-        factor = torch.linalg.cholesky(seen)
+        size = float(exact.square().sum(1).max())
+        factor = _root(seen, self.JITTER * self._variance * size)
         gain = torch.linalg.solve_triangular(factor, across.T, upper=False).T
         self._pending.addmm_(gain, gain.T, alpha=-1)
         draws = [
@@ -242,21 +245,22 @@ class DelayedNoise:
 
     def end(self) -> None:
         """Let the noise of the step wait."""
-        self._pending.mul_(self._rate**2).diagonal().add_(self._kick.after**2)
-        self._waits = self._waits or self._kick.after > 0
+        decay, added = self._rate * self._rate, self._kick.after * self._kick.after
+        self._pending.mul_(decay).diagonal().add_(added)
+        self._variance = decay * self._variance + added
         self._seen = None
 
     def settle(self) -> None:
         """Draw all that waits."""
-        if not self._waits:
+        if self._variance == 0:
             return
-        self._pending.diagonal().add_(float(self._pending.diagonal().max()) * self.JITTER)
-        factor = torch.linalg.cholesky(self._pending).to(self._cloud.tiles[0].dtype)
+        factor = _root(self._pending, self.JITTER * self._variance)
+        factor = factor.to(self._cloud.tiles[0].dtype)
         for tile in self._cloud.tiles:
             xi = tile.new_empty(len(factor), tile.shape[1]).normal_(generator=self._generator)
             tile[self._cloud.rank :].addmm_(factor, xi)
         self._pending.zero_()
-        self._waits = False
+        self._variance = 0.0
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the sizes of the step: a settled cloud has nothing else to tell."""
@@ -267,3 +271,10 @@ class DelayedNoise:
         """Go on in the middle of that step."""
         before, after, self._rate = state["kick"].tolist()
         self._kick = Kick(before, after)
+
+
+def _root(covariance: Tensor, jitter: float) -> Tensor:
+    """Cholesky factor; NaN where there is none, as in a run that diverges. Changes its argument."""
+    covariance.diagonal().add_(jitter + 1e-300)
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    return torch.full_like(factor, torch.nan) if failed else factor

@@ -120,6 +120,8 @@ def _layer_curvature(
 ) -> float:
     """Largest curvature of L_n in W: gamma^2 times the top eigenvalue of H^T S H / n."""
     h = features(x, particles, problem.sigma, problem.truncation)
+    if not bool(torch.isfinite(h).all()):
+        return math.nan
     if weight is not None:
         h = weight.sqrt()[:, None] * h
     return problem.gamma**2 * float(torch.linalg.matrix_norm(h, 2)) ** 2 / len(x)

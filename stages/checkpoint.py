@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -166,7 +167,7 @@ def _as_json(value: Any) -> Any:
     """Infinity is no number of JSON, and a function has an address in its repr."""
     if isinstance(value, (str, int, bool, type(None))):
         return value
-    return getattr(value, "__qualname__", repr(value))
+    return getattr(value, "__qualname__", re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value)))
 
 
 def _read(path: Path) -> tuple[dict[str, Any], Snapshot]:
@@ -191,7 +192,9 @@ def _check_same(folder: Path, stored: Mapping[str, Any], run: Mapping[str, Any])
     for name in sorted({*stored, *run}):
         before, now = stored.get(name), run.get(name)
         if before != now:
-            what = "of other data" if name == "data" else f"of {name} = {before}, not {now}"
+            what = f"of {name} = {before}, not {now}"
+            if name == "data":
+                what = "of other data, start or random numbers"
             raise ValueError(f"{folder} holds checkpoints of another run, {what}")
 
 

@@ -106,8 +106,8 @@ class TwoStageClassifier(
     warm_start : bool, default False
         Whether `fit` goes on from the last one: stage one with the same W_0 from `particles_` (the
         solver "gibbs" from `measure_`, where there is one), with the random numbers where they
-        had ended (and W at W_0 again after the flow). Classes, inputs, n_hidden_features and n_neurons must be those of the last fit,
-        the samples need not.
+        had ended. The stage two "flow" too begins again from W_0. Classes, inputs,
+        n_hidden_features and n_neurons must be those of the last fit, the samples need not.
     center : bool, default True
         Whether to subtract the training mean from every sample.
     intercept : float, default 0.5
@@ -276,14 +276,16 @@ class TwoStageClassifier(
             problem = trained.problem(inputs, labels, start.w, weights)
             result = self._train(problem, start, observers, checkpoint, on_newton_step)
         stage_one = result.stage_one
-        n_iter = len(stage_one.history["step"])
+        for run in (stage_one, result.stage_two):
+            if isinstance(run, LangevinResult) and run.status is LangevinStatus.DIVERGED:
+                raise ValueError(
+                    f"step_size={self.step_size!r} diverged after step {run.n_steps}"
+                    f"{'' if run is stage_one else ' of the flow'}: take a smaller one, or 'auto'"
+                )
         if isinstance(stage_one, LangevinResult):
             n_iter = stage_one.n_steps
-            if stage_one.status is LangevinStatus.DIVERGED:
-                raise ValueError(
-                    f"step_size={self.step_size!r} diverged after step {n_iter}: "
-                    "take a smaller one, or 'auto'"
-                )
+        else:
+            n_iter = len(stage_one.history["step"])
         self.classes_ = classes
         self.n_samples_ = len(samples)
         self.mean_ = mean

@@ -76,6 +76,7 @@ def run_kept(
     if checkpoint is None:
         return run_langevin(problem, start, n_steps=n_steps, generator=generator, **settings)
     about = {name: value for name, value in settings.items() if name != "observers"}
+    about["n_steps"] = n_steps
     run = fingerprint(problem, start=start, generator=generator, **about)
     return run_langevin(
         problem,

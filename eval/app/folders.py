@@ -23,6 +23,10 @@ __all__ = [
 ]
 
 
+SCRATCH = ".scratch"
+"""How the name of a folder ends that a run is writing."""
+
+
 class InputError(click.ClickException):
     """Something the user gave is not usable: one sentence, exit status 2."""
 
@@ -73,7 +77,7 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     out = check_folder(out, force=force)
     made = [folder for folder in out.parents if not folder.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=SCRATCH, dir=out.parent))
     try:
         yield scratch
         scratch.chmod(0o755)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import json
 import shutil
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eval.app.config import RunConfig
-from eval.app.folders import partial_folder, whole_file
+from eval.app.folders import SCRATCH, partial_folder, whole_file
 from eval.app.formats import versions
 from stages import Checkpoint
 
@@ -39,8 +40,8 @@ def read_partial(out: Path) -> RunConfig:
         config = RunConfig(**stored)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder} holds no run to go on from: no sound {CONFIG}") from error
-    for scratch in out.parent.glob(f".{out.name}-{'?' * 8}"):
-        shutil.rmtree(scratch)
+    for scratch in out.parent.glob(f".{glob.escape(out.name)}-{'?' * 8}{SCRATCH}"):
+        shutil.rmtree(scratch, ignore_errors=True)
     return config
 
 
@@ -63,7 +64,7 @@ def resumable(
         yield Checkpoint(folder / CHECKPOINTS, seconds=seconds)
         return
     if folder.exists():
-        if not (force and (folder / CONFIG).is_file()):
+        if not (force and _is_partial(folder)):
             raise FileExistsError(
                 f"{folder} holds a run that was stopped: go on with --resume {out}, "
                 "or begin again with --force"
@@ -78,6 +79,12 @@ def resumable(
     except BaseException:
         forget(out)
         raise
+
+
+def _is_partial(folder: Path) -> bool:
+    """Whether we made it: it has a configuration, or a kill came before that was written."""
+    names = [path.name for path in folder.iterdir()]
+    return CONFIG in names or all(name.endswith(f"-{CONFIG}") for name in names)
 
 
 def forget(out: Path) -> None:

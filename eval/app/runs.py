@@ -192,7 +192,7 @@ def _company(
         return
     inputs = (nc1(split.x, split.y), nc1(split.x_test, split.y_test))
     yield "control: raw inputs", Score(None, None, None, *inputs, None)
-    untrained = _network(config, repeat, solver="langevin", max_iter=0)
+    untrained = _network(config, repeat, solver="langevin", stage_two="linear", max_iter=0)
     yield "control: untrained neurons", _score(untrained, split)
     rng = np.random.default_rng(config.seed + repeat)
     shuffled = dataclasses.replace(split, y=rng.permutation(split.y))

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 from eval.app.cli import main
+from gibbs.dynamics import Dynamics
 
 LONG = (
     "--data",
@@ -51,15 +53,31 @@ def kill_on_the_way(process, partial, seconds):
 def contents(folder):
     """What a run has computed, less its clock."""
     history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
-    return history, (folder / "model.safetensors").read_bytes()
+    with np.load(folder / "features.npz") as frames:
+        return history, (folder / "model.safetensors").read_bytes(), dict(frames)
 
 
 def assert_equal(one, other):
     pd.testing.assert_frame_equal(one[0], other[0], check_exact=True)
     assert one[1] == other[1]
+    assert one[2].keys() == other[2].keys()
+    assert all(np.array_equal(values, other[2][name]) for name, values in one[2].items())
 
 
-def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
+@pytest.fixture
+def steps_taken(monkeypatch):
+    """One entry a step of the dynamics in this process."""
+    taken, step = [], Dynamics.step
+
+    def count(dynamics):
+        taken.append(1)
+        step(dynamics)
+
+    monkeypatch.setattr(Dynamics, "step", count)
+    return taken
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, steps_taken):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     partial = tmp_path / "killed.partial"
     process = start(*LONG, "--checkpoint", 0, "--out", killed)
@@ -77,6 +95,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
     kill_on_the_way(process, partial, 1.5)
     result = CliRunner().invoke(main, ["run", "--resume", str(killed), "--quiet"])
     assert result.exit_code == 0, result.output
+    assert len(steps_taken) < 3000
     assert {path.name for path in tmp_path.iterdir()} == {"killed"}
 
     result = CliRunner().invoke(main, ["run", *LONG, "--quiet", "--out", str(whole)])
@@ -87,13 +106,14 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
     assert "is complete" in done.stderr
 
 
-def test_ctrl_c_can_be_taken_back(tmp_path):
+def test_ctrl_c_can_be_taken_back(tmp_path, steps_taken):
     out, whole = tmp_path / "run", tmp_path / "whole"
     process = start(*LONG, "--checkpoint", 0, "--out", out)
     partial = tmp_path / "run.partial"
     end = time.monotonic() + 60
     while not list(partial.glob("checkpoints/*/*/step-*.json")) and time.monotonic() < end:
         time.sleep(0.01)
+    time.sleep(0.3)  # beyond step 0
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 0
@@ -102,6 +122,7 @@ def test_ctrl_c_can_be_taken_back(tmp_path):
     result = CliRunner().invoke(main, ["run", "--resume", str(out), "--quiet"])
     assert result.exit_code == 0, result.output
     assert not partial.exists()
+    assert 0 < len(steps_taken) < 3000
     result = CliRunner().invoke(main, ["run", *LONG, "--quiet", "--out", str(whole)])
     assert result.exit_code == 0, result.output
     assert_equal(contents(out), contents(whole))
@@ -126,6 +147,34 @@ def test_a_run_that_fails_leaves_nothing(tmp_path):
     )
     assert result.exit_code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_killed_before_it_had_its_configuration_can_begin_again(tmp_path):
+    (tmp_path / "run.partial").mkdir()
+    options = ["run", "--data", "iris", "--neurons", "20", "--steps", "20", "--quiet"]
+    out = tmp_path / "run"
+    assert CliRunner().invoke(main, [*options, "--out", str(out)]).exit_code == 2
+    result = CliRunner().invoke(main, [*options, "--out", str(out), "--force"])
+    assert result.exit_code == 0, result.output
+
+
+def test_resuming_spares_folders_of_the_user(tmp_path):
+    out = tmp_path / "e"
+    mine = tmp_path / ".e-settings"
+    mine.mkdir()
+    (mine / "file").write_text("dear")
+    process = start(*LONG, "--checkpoint", 0, "--out", out)
+    kill_on_the_way(process, tmp_path / "e.partial", 0)
+    result = CliRunner().invoke(main, ["run", "--resume", str(out), "--quiet"])
+    assert result.exit_code == 0, result.output
+    assert (mine / "file").read_text() == "dear"
+    assert {path.name for path in tmp_path.iterdir()} == {"e", ".e-settings"}
+
+
+def test_no_steps_at_all(tmp_path):
+    options = ["--data", "iris", "--neurons", "20", "--steps", "0", "--quiet"]
+    result = CliRunner().invoke(main, ["run", *options, "--out", str(tmp_path / "run")])
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.slow

@@ -175,10 +175,13 @@ def test_both_stages_go_on_where_they_were(tmp_path, stage_two):
     problem = small_problem()
     settings = {"n_neurons": 40, "n_steps": 30, "flow_steps": 20, "stage_two": stage_two}
 
+    looks = 0
+
     def train(stop_at=None, **more):
         class Killed(Exception):
             pass
 
+        nonlocal looks
         looks = 0
 
         def look(_state):
@@ -201,10 +204,12 @@ def test_both_stages_go_on_where_they_were(tmp_path, stage_two):
             return None
 
     whole = train()
+    looks_of_the_whole = looks
     folder = Checkpoint(tmp_path, seconds=0)
     for stop_at in (3, 4, 2, 4):
         train(stop_at, checkpoint=folder)
     resumed = train(checkpoint=folder)
+    assert looks < looks_of_the_whole - 4
     for name in ("a", "u"):
         assert torch.equal(getattr(resumed.particles, name), getattr(whole.particles, name))
     assert torch.equal(resumed.w, whole.w)
@@ -212,6 +217,19 @@ def test_both_stages_go_on_where_they_were(tmp_path, stage_two):
         assert torch.equal(resumed.stage_two_history[name], values), name
     for name, values in whole.stage_one.history.items():
         assert torch.equal(resumed.stage_one.history[name], values), name
+
+
+def test_no_steps_with_a_checkpoint(tmp_path):
+    problem = small_problem(p=5, q=2)
+    settings = {"n_neurons": 40, "n_steps": 0, "flow_steps": 10, "stage_two": "flow"}
+    one, other = (
+        train_two_stage(
+            problem, generator=seeded(3), checkpoint=Checkpoint(tmp_path, seconds=0), **settings
+        )
+        for _ in range(2)
+    )
+    assert torch.equal(one.particles.a, other.particles.a)
+    assert torch.equal(one.w, other.w)
 
 
 def train_until_killed(folder, result, started=None):

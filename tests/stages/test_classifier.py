@@ -241,3 +241,29 @@ def test_bad_data_is_named(x, y, message):
 def test_wrong_width_in_scikit_learns_words(fitted):
     with pytest.raises(ValueError, match="X has 3 features, but TwoStageClassifier is expecting 4"):
         fitted.predict(X[:, :3])
+
+
+def test_a_training_that_diverges_says_where():
+    x, y = load_iris(return_X_y=True)
+    settings = {"n_neurons": 20, "random_state": 0}
+    flow = TwoStageClassifier(
+        max_iter=30, stage_two="flow", step_size=0.1, lambda_w=1e4, **settings
+    )
+    with pytest.raises(ValueError, match="diverged after step 0 of the flow"):
+        flow.fit(x, y)
+    with pytest.raises(ValueError, match="diverged after step 0"):
+        TwoStageClassifier(max_iter=5, gamma=1e30, **settings).fit(x, y)
+
+
+def test_the_flow_as_stage_two_moves_neurons_and_layer():
+    x, y = load_iris(return_X_y=True)
+    settings = {"max_iter": 100, "n_neurons": 50, "random_state": 0}
+    flow = TwoStageClassifier(stage_two="flow", flow_max_iter=60, **settings).fit(x, y)
+    ridge = TwoStageClassifier(**settings).fit(x, y)
+    assert np.array_equal(flow.history_["loss"], ridge.history_["loss"])
+    history = flow.stage_two_history_
+    assert history["step"].tolist() == list(range(0, 61, 10))
+    assert history["loss"][0] == pytest.approx(flow.history_["loss"][-1], rel=1e-5)
+    assert not np.allclose(flow.particles_.u, ridge.particles_.u)
+    assert not np.allclose(flow.coef_, flow.initial_coef_)
+    assert flow.score(x, y) > 0.9
