@@ -66,7 +66,7 @@ class _Piece:
     b, u : Tensor (r, m), (d, m)
         Of the tile.
     grad_b, grad_u : Tensor (r, m), (d, m)
-        Where the gradient is added: of the buffer for gradient and noise, or u itself.
+        Of the buffer for gradient and noise; no grad_u where u is moved in place.
     values, pulls : Tensor (samples, m)
         Work arrays.
     """
@@ -78,7 +78,7 @@ class _Piece:
     b: Tensor
     u: Tensor
     grad_b: Tensor
-    grad_u: Tensor
+    grad_u: Tensor | None
     values: Tensor
     pulls: Tensor
 
@@ -95,7 +95,8 @@ class Engine:
     n_rows : int
         Samples of a batch.
     moves_u : bool
-        As that of the noise. Then the activations are kept whatever their size.
+        As that of the noise: small batches, whose noise and gradient move a tile's u's in one
+        product, in place.
     """
 
     def __init__(
@@ -109,15 +110,15 @@ class Engine:
         budget = WIDE_BUDGET if problem.n_inputs >= WIDE else BUDGET
         self._moves_u = moves_u
         self.keeps = moves_u or cloud.n_neurons * n_rows * size <= budget
-        self._rows = cut(n_rows, _part(n_rows, -(-n_rows // MAX_ROWS)))
+        self._rows = cut(n_rows, _part(n_rows, 1 if moves_u else -(-n_rows // MAX_ROWS)))
         self._buffers = {tile.shape[1]: torch.empty_like(tile) for tile in cloud.tiles[::-1]}
         height = self._rows[0].stop
         steps = {
-            width: _part(width, -(-width * height * size // CACHE), multiple=16)
+            width: _part(width, 1 if moves_u else -(-width * height * size // CACHE), multiple=16)
             for width in self._buffers
         }
         area = height * max(steps.values())
-        pulls = problem.x.new_empty(area)
+        self._stack = problem.x.new_empty(2 * area if moves_u else area)
         values = problem.x.new_empty(cloud.n_neurons * n_rows if self.keeps else area)
         self._plan: list[list[_Piece]] = []
         taken = 0
@@ -127,7 +128,8 @@ class Engine:
                 for chunk, rows in enumerate(self._rows):
                     shape = (rows.stop - rows.start, columns.stop - columns.start)
                     own = values[taken : taken + shape[0] * shape[1]].view(shape)
-                    work = pulls[: own.numel()].view(shape)
+                    after = own.numel() if moves_u else 0  # of what the samples see of the noise
+                    work = self._stack[after : after + own.numel()].view(shape)
                     pieces.append(self._piece(index, chunk, columns, own, work))
                     taken += own.numel() if self.keeps else 0
             self._plan.append(pieces)
@@ -147,7 +149,7 @@ class Engine:
             theta[:rank],
             theta[rank:],
             gradient[:rank],
-            theta[rank:] if self._moves_u else gradient[rank:],
+            None if self._moves_u else gradient[rank:],
             values,
             pulls,
         )
@@ -170,10 +172,8 @@ class Engine:
         problem, form = self.problem, self._form
         x = x if form.stretch == 1 else x * form.stretch
         self._x = [x[rows] for rows in self._rows]
-        self._unseen = None
-        if glimpse is not None:
-            factor = glimpse.factor * form.stretch
-            self._unseen = ([factor[rows] for rows in self._rows], glimpse.draws)
+        self._glimpse = glimpse
+        self._factor = None if glimpse is None else glimpse.factor * form.stretch
         total = x.new_zeros(self.cloud.rank, len(x))
         rest = x.new_zeros(0 if uncoupled is None else uncoupled.shape[1], len(x))
         totals = [total[:, rows] for rows in self._rows]
@@ -203,9 +203,9 @@ class Engine:
     def _activate(self, piece: _Piece) -> Tensor:
         """tau(stretch x . u) of some samples and neurons."""
         torch.mm(self._x[piece.chunk], piece.u, out=piece.values)
-        if self._unseen is not None:
-            factors, draws = self._unseen
-            piece.values.addmm_(factors[piece.chunk], draws[piece.tile][:, piece.columns])
+        if self._glimpse is not None and self._factor is not None:
+            seen = self._glimpse.draws[piece.tile][:, piece.columns]
+            piece.values.addmm_(self._factor[self._rows[piece.chunk]], seen)
         return self._form.tau.value_(piece.values)
 
     def _add_data_gradient(self, index: int, scale: float) -> None:
@@ -226,7 +226,8 @@ class Engine:
                 piece.grad_b.addcmul_(slope, forces @ values, value=alpha)
             torch.mm(forces.T, truncate(piece.b, radius), out=piece.pulls)
             form.tau.times_slope_(piece.pulls, values)
-            piece.grad_u.addmm_(x.T, piece.pulls, alpha=alpha)
+            if piece.grad_u is not None:
+                piece.grad_u.addmm_(x.T, piece.pulls, alpha=alpha)
         if form.shift:
             reach = self.cloud.tiles[index][: self.cloud.rank]
             slopes = 1.0 if radius is None else truncate_slope(reach, radius)
@@ -246,13 +247,36 @@ class Engine:
         Eq. 20 for the neurons, grad L the data part of grad V at the outputs of :meth:`forward`.
         """
         rate = 1 - eta * self.problem.decay
+        lever = self._lever(eta, rate) if self._moves_u else None
         for index, tile in enumerate(self.cloud.tiles):
             change = self._buffers[tile.shape[1]]
             noise.fill(index, change)
             self._add_data_gradient(index, -eta)
-            moved = slice(self.cloud.rank if self._moves_u else None)
-            torch.add(change[moved], tile[moved], alpha=rate, out=tile[moved])
+            if lever is None:
+                torch.add(change, tile, alpha=rate, out=tile)
+            else:
+                self._move_u(index, rate, lever)
+                b = tile[: self.cloud.rank]
+                torch.add(change[: self.cloud.rank], b, alpha=rate, out=b)
         noise.end()
+
+    def _lever(self, eta: float, rate: float) -> Tensor:
+        """What moves the u's: the gain of the noise beside -eta X^T, (d, 2 n), or the latter."""
+        descent = self._x[0].T * (-eta * self._form.scale)
+        if self._glimpse is None:
+            return descent
+        return torch.cat((self._glimpse.gain * rate, descent), 1)
+
+    def _move_u(self, index: int, rate: float, lever: Tensor) -> None:
+        """U <- rate (u + gain z) - eta X^T pulls of a tile, in one product."""
+        tile = self.cloud.tiles[index]
+        size = self._plan[index][0].pulls.numel()
+        stack = self._stack[: 2 * size].view(-1, tile.shape[1])
+        if self._glimpse is None:
+            stack = stack[len(stack) // 2 :]
+        else:
+            stack[: len(stack) // 2].copy_(self._glimpse.draws[index])
+        tile[self.cloud.rank :].addmm_(lever, stack, beta=rate)
 
 
 def _part(length: int, n_parts: int, multiple: int = 1) -> int:

@@ -66,11 +66,14 @@ class Glimpse:
     Attributes
     ----------
     factor : Tensor (m, m)
+    gain : Tensor (d, m)
     draws : list of Tensor (m, width of the tile)
-        Along the samples, the noise of a tile is factor @ draws.
+        Along the samples, the noise of a tile is factor @ draws; given that, the mean of all of
+        it is gain @ draws.
     """
 
     factor: Tensor
+    gain: Tensor
     draws: list[Tensor]
 
 
@@ -80,8 +83,7 @@ class Noise(Protocol):
     Attributes
     ----------
     moves_u : bool
-        Whether :meth:`fill` moves the u's of a tile by decay and noise itself, once the pulls
-        on them are known, and leaves those rows of its buffer alone.
+        Whether the u's get no noise but that of the glimpse: :meth:`fill` leaves their rows alone.
     """
 
     moves_u: bool
@@ -199,7 +201,7 @@ class DelayedNoise:
         self._pending = torch.zeros(d, d, dtype=torch.float64, device=tile.device)
         self._variance = 0.0
         self._kick, self._rate = Kick(0.0, 0.0), 1.0
-        self._seen: tuple[Tensor, list[Tensor]] | None = None
+        self._draws: list[Tensor] = []
 
     @staticmethod
     def pays(n_neurons: int, n_inputs: int, n_rows: int | None) -> bool:
@@ -212,7 +214,6 @@ class DelayedNoise:
 
     def glimpse(self, x: Tensor) -> Glimpse | None:
         """Draw what these samples see, and condition what still waits on it."""
-        self._seen = None
         if self._variance == 0:
             return None
         exact = x.double()
@@ -222,33 +223,25 @@ class DelayedNoise:
         factor = _root(seen, self.JITTER * self._variance * size)
         gain = torch.linalg.solve_triangular(factor, across.T, upper=False).T
         self._pending.addmm_(gain, gain.T, alpha=-1)
-        draws = [
-            tile.new_empty(len(x), tile.shape[1]).normal_(generator=self._generator)
-            for tile in self._cloud.tiles
-        ]
-        self._seen = (gain.to(x.dtype).contiguous(), draws)
-        return Glimpse(factor.to(x.dtype), draws)
+        if not self._draws or len(self._draws[0]) != len(x):
+            self._draws = [tile.new_empty(len(x), tile.shape[1]) for tile in self._cloud.tiles]
+        for draw in self._draws:
+            draw.normal_(generator=self._generator)
+        return Glimpse(factor.to(x.dtype), gain.to(x.dtype).contiguous(), self._draws)
 
-    def fill(self, index: int, out: Tensor) -> None:
-        """Write the noise of the outgoing weights; move the u's by what the batch has seen."""
-        rank = self._cloud.rank
+    def fill(self, _index: int, out: Tensor) -> None:
+        """Write the noise of the outgoing weights."""
+        b = out[: self._cloud.rank]
         if self._kick.after > 0:
-            out[:rank].normal_(0, self._kick.after, generator=self._generator)
+            b.normal_(0, self._kick.after, generator=self._generator)
         else:
-            out[:rank].zero_()
-        u = self._cloud.tiles[index][rank:]
-        if self._seen is None:
-            u.mul_(self._rate)
-        else:
-            gain, draws = self._seen
-            u.addmm_(gain, draws[index], beta=self._rate, alpha=self._rate)
+            b.zero_()
 
     def end(self) -> None:
         """Let the noise of the step wait."""
         decay, added = self._rate * self._rate, self._kick.after * self._kick.after
         self._pending.mul_(decay).diagonal().add_(added)
         self._variance = decay * self._variance + added
-        self._seen = None
 
     def settle(self) -> None:
         """Draw all that waits."""

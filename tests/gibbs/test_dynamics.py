@@ -50,7 +50,8 @@ def test_delayed_noise_has_the_covariances_of_the_chain_and_of_what_was_seen():
         hidden = 0.0 if glimpse is None else glimpse.factor @ torch.cat(glimpse.draws, 1)
         seen.append(x @ cloud.particles().u.T + hidden)
         for index, tile in enumerate(cloud.tiles):
-            noise.fill(index, torch.empty_like(tile))
+            gained = 0.0 if glimpse is None else glimpse.gain @ glimpse.draws[index]
+            tile[1:] = rate * (tile[1:] + gained)
         noise.end()
     noise.settle()
     end = cloud.particles().u.T
