@@ -78,7 +78,7 @@ class TwoStageClassifier(
         N.
     beta : float, default 1e4
         Inverse temperature; inf means no noise, and then `lambda_rho` must be given.
-    gamma : float, default 3
+    gamma : float, default 1
         Output scale.
     lambda_rho, lambda_w : float, optional
         L2 weights of the neurons and of W; None means 1/beta (for `lambda_w` at beta = inf:
@@ -172,7 +172,7 @@ class TwoStageClassifier(
         n_hidden_features: int | Literal["auto"] = "auto",
         n_neurons: int = 1000,
         beta: float = 1e4,
-        gamma: float = 3.0,
+        gamma: float = 1.0,
         lambda_rho: float | None = None,
         lambda_w: float | None = None,
         activation: str = "tanh",

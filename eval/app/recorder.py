@@ -41,7 +41,7 @@ class FrameRecorder:
     def __call__(self, state: LangevinState) -> float:
         """Keep this state's features where a frame is due; return how many are kept."""
         self.last = state.features.double().numpy(force=True).copy()
-        if self._ended:  # stage two
+        if self._ended or (state.n_steps <= 1 and self.frames):  # stage two
             return float(len(self.frames))
         self._ended = state.step == state.n_steps
         if self.first is None:

@@ -12,7 +12,7 @@ from gibbs import features
 from stages import TwoStageClassifier, fit_linear
 
 X, Y = load_iris(return_X_y=True)
-SMALL = {"n_neurons": 60, "max_iter": 60, "random_state": 0}
+SMALL = {"gamma": 3.0, "n_neurons": 60, "max_iter": 60, "random_state": 0}
 
 
 @pytest.fixture(scope="module")
