@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ __all__ = [
     "MethodSummary",
     "Parts",
     "compare_baselines",
+    "gather",
     "hidden_activations",
     "measure_fold",
     "stratified_splits",
@@ -262,22 +263,33 @@ def compare_baselines(
     x, labels = check_X_y(X, y, dtype=np.float64)
     check_classification_targets(labels)
     methods = _methods(random_state, models, network, controls)
-    records: dict[str, list[FoldRecord]] = {method: [] for method in methods}
-    predictions: dict[str, list[NDArray[Any]]] = {method: [] for method in methods}
+    results: list[tuple[FoldRecord, NDArray[Any]]] = []
     tested = []
     for fold, (train, test) in enumerate(stratified_splits(labels, folds, test_size, random_state)):
         parts = _prepare(x[train], labels[train], x[test], labels[test], standardize)
         tested.append(labels[test])
         for method, model in methods.items():
-            record, predicted = measure_fold(method, clone(model), fold, parts)
-            records[method].append(record)
-            predictions[method].append(predicted)
+            results.append(measure_fold(method, clone(model), fold, parts))
             if on_record is not None:
-                on_record(record)
+                on_record(results[-1][0])
+    return gather(tested, results)
+
+
+def gather(
+    tested: Sequence[NDArray[Any]], results: Iterable[tuple[FoldRecord, NDArray[Any]]]
+) -> Comparison:
+    """Put records and predictions together, ours first and fold by fold, in any order given.
+
+    `tested` holds the labels of the test samples, fold by fold.
+    """
+    by_method: dict[str, list[tuple[FoldRecord, NDArray[Any]]]] = {}
+    for record, predicted in sorted(results, key=lambda result: result[0].fold):
+        by_method.setdefault(record.method, []).append((record, predicted))
+    names = sorted(by_method, key=lambda name: name != OURS)
     return Comparison(
-        tuple(record for rows in records.values() for record in rows),
+        tuple(record for name in names for record, _ in by_method[name]),
         np.concatenate(tested),
-        {method: np.concatenate(rows) for method, rows in predictions.items()},
+        {name: np.concatenate([each for _, each in by_method[name]]) for name in names},
     )
 
 

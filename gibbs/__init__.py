@@ -12,7 +12,6 @@ from gibbs.langevin import (
     LangevinResult,
     LangevinState,
     LangevinStatus,
-    Snapshot,
     StopRun,
     run_langevin,
 )
@@ -22,6 +21,7 @@ from gibbs.network import features, kernel, outputs
 from gibbs.particles import Particles, sample_normal, sample_prior
 from gibbs.problem import Problem
 from gibbs.schedules import Annealed, Cosine, Piecewise
+from gibbs.snapshot import Snapshot
 from gibbs.truncation import truncate, truncate_slope
 
 __all__ = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from enum import StrEnum
 
@@ -86,23 +85,12 @@ def conditional_features(problem: Problem, particles: Particles, x: Tensor | Non
         )
     values = problem.sigma.value_(particles.u @ problem.x.T)
     new = values if x is None else problem.sigma.value_(particles.u @ x.T)
-    exact = _in_float64(problem)
+    exact = problem.to(torch.float64)
     dual = refit(Tilted.uniform(exact, values))
     pulls = (values @ dual.to(values.dtype)).double()
     rows, columns = Conditional.of(exact).mean_factors(pulls, exact.w)
     total = (new.T @ rows.to(new.dtype)).double() @ columns
     return (total / len(particles)).to(problem.dtype)
-
-
-def _in_float64(problem: Problem) -> Problem:
-    weight = problem.sample_weight
-    return dataclasses.replace(
-        problem,
-        x=problem.x.double(),
-        y=problem.y.double(),
-        w=problem.w.double(),
-        sample_weight=None if weight is None else weight.double(),
-    )
 
 
 class FeatureKind(StrEnum):

@@ -15,6 +15,7 @@ from gibbs.engine import Engine
 from gibbs.noise import DelayedNoise, Noise, Scheme, TiledNoise
 from gibbs.particles import Particles
 from gibbs.problem import Problem
+from gibbs.snapshot import Stateful, packed, unpack
 
 __all__ = ["Dynamics"]
 
@@ -155,34 +156,26 @@ class Dynamics:
             if engine is not None:
                 engine.w = w
 
+    def _parts(self) -> dict[str, Stateful]:
+        parts: dict[str, Stateful] = {"noise": self.noise, "uncoupled": self.uncoupled}
+        return parts if self.batches is None else parts | {"batches": self.batches}
+
     def state_dict(self) -> dict[str, Tensor]:
         """What it takes to go on from here, in a step that has begun and been looked at."""
-        state = {
+        return {
             "theta": torch.cat(self.cloud.tiles, 1),
             "w": self.everything.w,
             "eta": torch.tensor(self.eta, dtype=torch.float64),
             "generator": self.generator.get_state(),
+            **packed(self._parts()),
         }
-        state |= {f"noise.{key}": value for key, value in self.noise.state_dict().items()}
-        state |= {f"uncoupled.{key}": value for key, value in self.uncoupled.state_dict().items()}
-        if self.batches is not None:
-            state |= {f"batches.{key}": value for key, value in self.batches.state_dict().items()}
-        return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on there."""
-
-        def part(name: str) -> dict[str, Tensor]:
-            start = f"{name}."
-            return {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-
         for tile, block in zip(self.cloud.tiles, self.cloud.blocks, strict=True):
             tile.copy_(state["theta"][:, block])
         self._move_layer(state["w"].to(self.problem.device))
         self.generator.set_state(state["generator"])
         self.eta = float(state["eta"])
-        self.noise.load_state_dict(part("noise"))
-        self.uncoupled.load_state_dict(part("uncoupled"))
-        if self.batches is not None:
-            self.batches.load_state_dict(part("batches"))
+        unpack(state, self._parts())
         self._has_passed = False

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from numbers import Real
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,6 +17,7 @@ from gibbs.energy import data_loss, mean_square
 from gibbs.noise import Scheme
 from gibbs.particles import Particles
 from gibbs.problem import Problem
+from gibbs.snapshot import Keeper, Snapshot, Stateful, packed, unpack
 from gibbs.step_sizes import Schedule, StepSize, StepSizes
 
 __all__ = [
@@ -25,8 +25,6 @@ __all__ = [
     "LangevinState",
     "LangevinStatus",
     "Observer",
-    "Snapshot",
-    "Stateful",
     "StepSize",
     "StopRun",
     "default_lambda_w",
@@ -90,38 +88,6 @@ Observer = Callable[[LangevinState], float]
 
 class StopRun(Exception):
     """Raised by an observer: the run ends here, soundly, with status STOPPED."""
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """An observer that keeps something, which a run that goes on after a stop must restore."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return what it keeps."""
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take it up again."""
-
-
-@dataclass(frozen=True, eq=False)
-class Snapshot:
-    """All that a run needs to go on bitwise as if it had never stopped.
-
-    Attributes
-    ----------
-    step : int
-        The step that comes next; its state has been recorded.
-    tensors : dict of str to Tensor
-        Neurons, W, noise, generators, batches, step size, history and observers. They belong
-        to the run: who keeps them copies them.
-    """
-
-    step: int
-    tensors: dict[str, Tensor]
-
-
-Keeper = Callable[[int, Callable[[], Snapshot]], object]
-"""Told the step after every record, and how to take a snapshot."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +178,7 @@ def run_langevin(
         Functions of the :class:`LangevinState`, called every `every` steps and at the end;
         what they return is kept in the history under their name. One that raises
         :class:`StopRun` ends the run there. One with `state_dict` and `load_state_dict`
-        (:class:`Stateful`) is part of the snapshots.
+        (:class:`gibbs.snapshot.Stateful`) is part of the snapshots.
     every : int, default 10
         Stride of the history. A record is a pass over all samples: with small batches of a
         large set, once an epoch is enough.
@@ -259,12 +225,13 @@ def run_langevin(
         generator=generator,
     )
     sizes = StepSizes(dynamics.everything.problem, step_size, batch_size, weight)
+    parts = _stateful(dynamics, sizes, names)
     history: dict[str, list[float]] = {}
     sound, w, last = particles.clone(), problem.w, 0
     if resume is not None:
         varies = step_size == "auto" or callable(step_size) or callable(temperature)
         _check_resume(resume, n_steps, every, varies)
-        history = _load(resume, dynamics, sizes, names)
+        history = _load(resume, parts)
         last = resume.step
         if last > 0:  # before, splitting a and joining it again would round
             now, sound = dynamics.whole()
@@ -290,7 +257,7 @@ def run_langevin(
                     status = LangevinStatus.STOPPED
                     break
                 if keep is not None:
-                    keep(step, partial(_snapshot, step, n_steps, dynamics, sizes, history, names))
+                    keep(step, partial(_snapshot, step, n_steps, parts, history))
         if step < n_steps:
             dynamics.step()
     tensors = {name: torch.tensor(values, dtype=torch.float64) for name, values in history.items()}
@@ -338,23 +305,23 @@ def _measure(
     return row | {"step_size": state.step_size}
 
 
-def _snapshot(
-    step: int,
-    n_steps: int,
-    dynamics: Dynamics,
-    sizes: StepSizes,
-    history: Mapping[str, list[float]],
-    observers: Mapping[str, Observer],
-) -> Snapshot:
-    tensors = {f"dynamics/{name}": value for name, value in dynamics.state_dict().items()}
-    tensors |= {f"sizes/{name}": value for name, value in sizes.state_dict().items()}
-    for name, values in history.items():
-        tensors[f"history/{name}"] = torch.tensor(values, dtype=torch.float64)
+def _stateful(
+    dynamics: Dynamics, sizes: StepSizes, observers: Mapping[str, Observer]
+) -> dict[str, Stateful]:
+    """The parts of a run that a snapshot holds, by their names there."""
+    parts: dict[str, Stateful] = {"dynamics": dynamics, "sizes": sizes}
     for name, observer in observers.items():
         if isinstance(observer, Stateful):
-            state = observer.state_dict()
-            tensors |= {f"observer/{name}/{key}": value for key, value in state.items()}
-    tensors["n_steps"] = torch.tensor(n_steps)
+            parts[f"observer/{name}"] = observer
+    return parts
+
+
+def _snapshot(
+    step: int, n_steps: int, parts: Mapping[str, Stateful], history: Mapping[str, list[float]]
+) -> Snapshot:
+    tensors = packed(parts) | {"n_steps": torch.tensor(n_steps)}
+    for name, values in history.items():
+        tensors[f"history/{name}"] = torch.tensor(values, dtype=torch.float64)
     return Snapshot(step, tensors)
 
 
@@ -371,25 +338,14 @@ def _check_resume(resume: Snapshot, n_steps: int, every: int, varies: bool) -> N
         )
 
 
-def _load(
-    snapshot: Snapshot,
-    dynamics: Dynamics,
-    sizes: StepSizes,
-    observers: Mapping[str, Observer],
-) -> dict[str, list[float]]:
+def _load(snapshot: Snapshot, parts: Mapping[str, Stateful]) -> dict[str, list[float]]:
     """Put a run back to where the snapshot was taken; return its history."""
-
-    def part(name: str) -> dict[str, Tensor]:
-        start = f"{name}/"
-        items = snapshot.tensors.items()
-        return {key.removeprefix(start): v for key, v in items if key.startswith(start)}
-
-    dynamics.load_state_dict(part("dynamics"))
-    sizes.load_state_dict(part("sizes"))
-    for name, observer in observers.items():
-        if isinstance(observer, Stateful):
-            observer.load_state_dict(part(f"observer/{name}"))
-    return {name: values.tolist() for name, values in part("history").items()}
+    unpack(snapshot.tensors, parts)
+    return {
+        name.removeprefix("history/"): values.tolist()
+        for name, values in snapshot.tensors.items()
+        if name.startswith("history/")
+    }
 
 
 def observe(state: LangevinState, observers: Mapping[str, Observer], row: dict[str, float]) -> bool:

@@ -344,10 +344,9 @@ def _check(
 
 def _reduced(problem: Problem) -> tuple[Problem, Tensor]:
     """The problem in float64 in the row space of X, and the basis (d, r) of that."""
-    x, y, w = (t.double() for t in (problem.x, problem.y, problem.w))
-    weight = None if problem.sample_weight is None else problem.sample_weight.double()
-    basis = _row_space(x)
-    return replace(problem, x=x @ basis, y=y, w=w, sample_weight=weight), basis
+    exact = problem.to(torch.float64)
+    basis = _row_space(exact.x)
+    return replace(exact, x=exact.x @ basis), basis
 
 
 def _row_space(x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gibbs.cloud import TiledCloud
+from gibbs.snapshot import Stateful
 
 __all__ = ["DelayedNoise", "Glimpse", "Kick", "Noise", "Scheme", "TiledNoise"]
 
@@ -77,8 +78,10 @@ class Glimpse:
     draws: list[Tensor]
 
 
-class Noise(Protocol):
+class Noise(Stateful, Protocol):
     """The noise of the tiles of a cloud, step by step: begin, glimpse, fill each tile, end.
+
+    Its state is that of a settled cloud in a step that has begun.
 
     Attributes
     ----------
@@ -102,12 +105,6 @@ class Noise(Protocol):
 
     def settle(self) -> None:
         """Bring all noise of the past into the cloud."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """What a run needs to go on from a settled cloud in the middle of a step."""
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from there."""
 
 
 class TiledNoise:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -114,6 +114,17 @@ class Problem:
     def temperature(self) -> float:
         """1/beta; 0 where beta is inf."""
         return 1 / self.beta
+
+    def to(self, target: torch.dtype | torch.device | str) -> Problem:
+        """Return the problem in another dtype or on another device."""
+        weight = self.sample_weight
+        return replace(
+            self,
+            x=self.x.to(target),
+            y=self.y.to(target),
+            w=self.w.to(target),
+            sample_weight=None if weight is None else weight.to(target),
+        )
 
     @property
     def n_samples(self) -> int:

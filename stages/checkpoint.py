@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ import numpy as np
 import torch
 
 from gibbs import Particles, Problem, Snapshot
-from gibbs.langevin import Keeper
+from gibbs.snapshot import Keeper
+from stages.files import checksum, whole_file
 
 __all__ = ["Checkpoint", "fingerprint"]
 
@@ -80,28 +79,23 @@ class Checkpoint:
         """Write a snapshot, and remove those before the last two."""
         self.folder.mkdir(parents=True, exist_ok=True)
         arrays = self.folder / f"step-{snapshot.step:010d}.npz"
-        with _whole(arrays) as scratch, scratch.open("wb") as file:
-            np.savez(
-                file,
-                allow_pickle=False,
-                **{name: value.numpy(force=True) for name, value in snapshot.tensors.items()},
-            )
-            _to_disk(file)
+        values = {name: value.numpy(force=True) for name, value in snapshot.tensors.items()}
+        with whole_file(arrays) as scratch:
+            np.savez(scratch, allow_pickle=False, **values)
         manifest = {
             "format": FORMAT,
             "step": snapshot.step,
-            "sha256": _checksum(arrays),
+            "sha256": checksum(arrays),
             "run": dict(run),
         }
-        with _whole(arrays.with_suffix(".json")) as scratch, scratch.open("w") as file:
-            json.dump(manifest, file, indent=2)
-            _to_disk(file)
+        with whole_file(arrays.with_suffix(".json")) as scratch:
+            scratch.write_text(json.dumps(manifest, indent=2), encoding="utf-8")
         self._tidy()
 
     def _tidy(self) -> None:
         """Remove all but the last checkpoints, and what a kill has left half-written."""
         kept = {path.stem for path in self._manifests()[:N_KEPT]}
-        for path in (*self.folder.glob("step-*"), *self.folder.glob(".step-*")):
+        for path in (*self.folder.glob("step-*"), *self.folder.glob(".*-step-*")):
             if path.stem not in kept:
                 path.unlink(missing_ok=True)
 
@@ -174,14 +168,14 @@ def _read(path: Path) -> tuple[dict[str, Any], Snapshot]:
     name = path.stem
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        made, checksum, step = manifest["format"], manifest["sha256"], int(manifest["step"])
+        made, sealed, step = manifest["format"], manifest["sha256"], int(manifest["step"])
         _ = dict(manifest["run"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"checkpoint {name} has no sound manifest") from error
     if made != FORMAT:
         raise ValueError(f"checkpoint {name} has format {made}, this version reads {FORMAT}")
     arrays = path.with_suffix(".npz")
-    if not arrays.is_file() or _checksum(arrays) != checksum:
+    if not arrays.is_file() or checksum(arrays) != sealed:
         raise ValueError(f"checkpoint {name} was cut short or altered")
     with np.load(arrays, allow_pickle=False) as stored:
         tensors = {key: torch.from_numpy(stored[key]) for key in stored.files}
@@ -196,24 +190,3 @@ def _check_same(folder: Path, stored: Mapping[str, Any], run: Mapping[str, Any])
             if name == "data":
                 what = "of other data, start or random numbers"
             raise ValueError(f"{folder} holds checkpoints of another run, {what}")
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """Yield a scratch path that takes the place of `path` when the context ends well."""
-    scratch = path.with_name(f".{path.name}-{os.getpid()}")
-    try:
-        yield scratch
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def _to_disk(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -36,6 +35,7 @@ from gibbs.dual import Progress
 from gibbs.langevin import Observer, StepSize
 from stages.checkpoint import Checkpoint
 from stages.mean_field import orthonormal_layer
+from stages.parameters import check_choice, check_integer, check_same, seed_of
 from stages.progress import progress
 from stages.reading import read_labelled, read_samples
 from stages.samples import map_inputs, total_weights, unit_ball
@@ -243,7 +243,8 @@ class TwoStageClassifier(
             Passed to :func:`stages.train_two_stage`; their values are in the histories.
         checkpoint : Checkpoint, optional
             A folder where the dynamics keep what they need to go on after a kill, and from which
-            this fit goes on if it holds something of the same fit.
+            this fit goes on if it holds something of the same fit; `random_state` must be an
+            int for that.
         on_newton_step : callable, optional
             Of the solver "gibbs": told a dict of numbers after every step, see `progress` of
             :func:`gibbs.solve_gibbs`.
@@ -338,7 +339,7 @@ class TwoStageClassifier(
         p = self._n_hidden_features(len(classes))
         generator = torch.Generator()
         if not (self.warm_start and hasattr(self, "_random_numbers")):
-            generator.manual_seed(_seed(self.random_state))
+            generator.manual_seed(seed_of(self.random_state))
             w = orthonormal_layer(p, len(classes), generator=generator, dtype=dtype)
             return _Start(w, generator, None)
         if not np.array_equal(classes, self.classes_):
@@ -347,9 +348,9 @@ class TwoStageClassifier(
                 f"{self.classes_.tolist()}, got {classes.tolist()}"
             )
         width = d + bool(self.intercept)
-        _check_same("X (with the intercept)", "columns", width, self.particles_.u.shape[1])
-        _check_same("n_hidden_features", "", p, self.coef_.shape[1])
-        _check_same("n_neurons", "", self.n_neurons, len(self.particles_))
+        check_same("X (with the intercept)", "columns", width, self.particles_.u.shape[1])
+        check_same("n_hidden_features", "", p, self.coef_.shape[1])
+        check_same("n_neurons", "", self.n_neurons, len(self.particles_))
         generator.set_state(self._random_numbers)
         w = torch.tensor(self.initial_coef_.T, dtype=dtype).contiguous()
         if self.solver == "gibbs":
@@ -446,18 +447,18 @@ class TwoStageClassifier(
 
     def _check_parameters(self, q: int) -> None:
         """Check what stands in no Problem, before any work."""
-        _check_choice("solver", self.solver, ("langevin", "gibbs"))
-        _check_choice("stage_two", self.stage_two, ("linear", "flow"))
-        _check_choice("dtype", self.dtype, ("float32", "float64"))
+        check_choice("solver", self.solver, ("langevin", "gibbs"))
+        check_choice("stage_two", self.stage_two, ("linear", "flow"))
+        check_choice("dtype", self.dtype, ("float32", "float64"))
         get_activation(self.activation)
-        _check_integer("n_neurons", self.n_neurons, 1)
-        _check_integer("max_iter", self.max_iter, 0)
+        check_integer("n_neurons", self.n_neurons, 1)
+        check_integer("max_iter", self.max_iter, 0)
         if self.flow_max_iter is not None:
-            _check_integer("flow_max_iter", self.flow_max_iter, 0)
+            check_integer("flow_max_iter", self.flow_max_iter, 0)
         if self.n_threads is not None:
-            _check_integer("n_threads", self.n_threads, 1)
+            check_integer("n_threads", self.n_threads, 1)
         if self.n_hidden_features != "auto":
-            _check_integer("n_hidden_features", self.n_hidden_features, q, " (the classes)")
+            check_integer("n_hidden_features", self.n_hidden_features, q, " (the classes)")
         if not 0 <= self.intercept < math.inf:
             raise ValueError(f"intercept must be >= 0 and finite, got {self.intercept}")
 
@@ -504,34 +505,3 @@ def _threads(n_threads: int | None) -> Iterator[None]:
     finally:
         if n_threads is not None:
             torch.set_num_threads(before)
-
-
-def _check_same(name: str, what: str, found: int, before: int) -> None:
-    if found != before:
-        raise ValueError(
-            f"{name} must be as in the last fit with warm_start, {before}{what and ' ' + what}, "
-            f"got {found}"
-        )
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-
-
-def _check_integer(name: str, value: object, low: int, what: str = "") -> None:
-    if not isinstance(value, Integral) or int(value) < low:
-        raise ValueError(f"{name} must be an integer >= {low}{what}, got {value!r}")
-
-
-def _seed(random_state: int | np.random.RandomState | None) -> int:
-    """A seed for torch; None asks the operating system, not NumPy's global state."""
-    if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31))
-    if not isinstance(random_state, Integral) or int(random_state) < 0:
-        raise ValueError(
-            f"random_state must be an int >= 0, a RandomState or None, got {random_state!r}"
-        )
-    return int(random_state)

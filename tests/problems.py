@@ -30,6 +30,12 @@ def small_problem(
     return Problem(x.to(dtype), y.to(dtype), w.to(dtype).contiguous(), **settings)
 
 
+def wide_problem(**settings: Any) -> Problem:
+    """d = 16 and batches of 2: few enough for noise that waits."""
+    settings = {"beta": 30.0, "lambda_rho": 0.1, "gamma": 4.0, "p": 3, "q": 2} | settings
+    return small_problem(n=12, d=16, **settings)
+
+
 def seeded(seed: int = 0) -> torch.Generator:
     """A fresh generator on the CPU."""
     return torch.Generator().manual_seed(seed)

@@ -19,7 +19,6 @@ __all__ = [
     "free_folder",
     "partial_folder",
     "staged_folder",
-    "whole_file",
 ]
 
 
@@ -97,14 +96,6 @@ def _put_in_place(scratch: Path, out: Path) -> None:
     out.rename(old)
     scratch.rename(out)
     shutil.rmtree(old)
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a scratch name, of the same suffix, that is renamed to `path` in the end."""
-    scratch = path.with_name(f".{os.getpid()}-{path.name}")
-    yield scratch
-    os.replace(scratch, path)
 
 
 def check_folder(out: Path, *, force: bool = False) -> Path:

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
-from eval.app.folders import whole_file
 from eval.app.formats import dump
+from stages.files import whole_file
 
 __all__ = ["available_cores", "run_jobs"]
 

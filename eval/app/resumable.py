@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eval.app.config import RunConfig
-from eval.app.folders import SCRATCH, partial_folder, whole_file
+from eval.app.folders import SCRATCH, partial_folder
 from eval.app.formats import versions
 from stages import Checkpoint
+from stages.files import whole_file
 
 __all__ = ["forget", "read_partial", "resumable"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import platform
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from eval.app.runs import Outcome, history
 from eval.app.scores import Score
 from eval.collapse import collapse_of
 from stages import TwoStageClassifier
+from stages.files import checksum
 
 __all__ = ["StoredRun", "read_run", "seal", "write_run", "write_verdict"]
 
@@ -99,7 +99,7 @@ def seal(folder: Path, *, complete: bool) -> None:
             "format": FORMAT,
             "gibbsnet": version("gibbsnet"),
             "status": "complete" if complete else "partial",
-            "files": {p.relative_to(folder).as_posix(): _checksum(p) for p in files},
+            "files": {p.relative_to(folder).as_posix(): checksum(p) for p in files},
         },
     )
 
@@ -156,7 +156,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         path = folder / name
         if not path.is_file():
             raise ValueError(f"{folder}: {name} is missing")
-        if _checksum(path) != expected:
+        if checksum(path) != expected:
             raise ValueError(f"{folder}: {name} was altered or cut short since the run wrote it")
     return manifest
 
@@ -225,10 +225,6 @@ def _versions() -> dict[str, Any]:
     packages = ("gibbsnet", "torch", "numpy", "scipy", "scikit-learn", "pot")
     versions: dict[str, Any] = {name: version(name) for name in packages}
     return versions | {"python": platform.python_version(), "threads": torch.get_num_threads()}
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _dump(path: Path, content: dict[str, Any]) -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 
 from eval.app.compare import Result, summary_rows
-from eval.app.folders import whole_file
 from eval.app.formats import as_text, dump, flat, markdown
 from eval.comparison import Comparison
 from eval.tuned import INNER_FOLDS, LARGE, N_CANDIDATES, Ranking, TunedRecord, rank_methods, verdict
+from stages.files import whole_file
 
 __all__ = ["content", "report", "tables", "write"]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from eval.theory.law import Law, in_float64, law_of
+from eval.theory.law import Law, law_of
 from gibbs import GibbsMeasure, Problem, solve_gibbs
 from stages import fit_linear
 
@@ -103,7 +103,7 @@ def joint_stationary_point(
     >>> point.converged, point.law.loss < 0.05
     (True, True)
     """
-    exact = in_float64(problem)
+    exact = problem.to(torch.float64)
     lambda_w = exact.temperature if lambda_w is None else lambda_w
     search = _Search(exact, lambda_w)
     w = exact.w

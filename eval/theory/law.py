@@ -169,7 +169,7 @@ def law_of(
     """
     if problem.sample_weight is not None:
         raise ValueError("problem must have no sample_weight: the statements are for equal weights")
-    exact = in_float64(problem)
+    exact = problem.to(torch.float64)
     layer = exact.w if w is None else torch.as_tensor(w, dtype=torch.float64)
     if layer.shape != exact.w.shape:
         raise ValueError(f"w must have shape {tuple(exact.w.shape)}, got {tuple(layer.shape)}")
@@ -197,12 +197,6 @@ def _check_same(problem: Problem, other: Problem) -> None:
         differ.append("x")
     if differ:
         raise ValueError(f"the measure must be one of this problem: {', '.join(differ)} differ")
-
-
-def in_float64(problem: Problem) -> Problem:
-    """The same problem in float64."""
-    x, y, w = (t.double() for t in (problem.x, problem.y, problem.w))
-    return replace(problem, x=x, y=y, w=w)
 
 
 def _of_measure(problem: Problem, measure: GibbsMeasure, lambda_w: float) -> Law:

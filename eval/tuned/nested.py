@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import StratifiedKFold, train_test_split
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_X_y
 from sklearn.utils.multiclass import check_classification_targets
@@ -24,6 +24,7 @@ from eval.comparison import (
     Comparison,
     FoldRecord,
     Parts,
+    gather,
     measure_fold,
     stratified_splits,
 )
@@ -194,8 +195,7 @@ def inner_splits(labels: NDArray[Any], fold: int, random_state: int) -> Iterator
             )
         )
         return
-    splitter = StratifiedKFold(INNER_FOLDS, shuffle=True, random_state=seed)
-    yield from splitter.split(np.zeros(len(labels)), labels)
+    yield from stratified_splits(labels, INNER_FOLDS, None, seed)
 
 
 def tune_fold(
@@ -279,12 +279,4 @@ def assemble(
 ) -> Comparison:
     """Put records and predictions together, ours first and fold by fold, in any order given."""
     tested = [labels[test] for _, test in outer_splits(labels, folds, random_state)]
-    by_method: dict[str, list[tuple[TunedRecord, NDArray[Any]]]] = {}
-    for record, predicted in sorted(results, key=lambda result: result[0].fold):
-        by_method.setdefault(record.method, []).append((record, predicted))
-    names = sorted(by_method, key=lambda name: name != OURS)
-    return Comparison(
-        tuple(record for name in names for record, _ in by_method[name]),
-        np.concatenate(tested),
-        {name: np.concatenate([each for _, each in by_method[name]]) for name in names},
-    )
+    return gather(tested, results)

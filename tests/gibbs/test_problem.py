@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import pytest
@@ -93,3 +94,15 @@ def test_prior_needs_a_temperature_and_a_size():
         sample_prior(small_problem(beta=math.inf), 10, generator=seeded())
     with pytest.raises(ValueError, match="n_particles must be >= 1, got 0"):
         sample_normal(small_problem(), 0, generator=seeded())
+
+
+def test_a_problem_in_another_dtype_keeps_all_else():
+    weight = torch.tensor([1.0, 2.0, 0.0, 1.0, 3.0, 5.0], dtype=torch.float64)
+    problem = dataclasses.replace(small_problem(truncation=2.0), sample_weight=weight)
+    single = problem.to(torch.float32)
+    for name in ("x", "y", "w", "sample_weight"):
+        assert torch.equal(getattr(single, name), getattr(problem, name).float()), name
+    for name in ("beta", "gamma", "lambda_rho", "activation", "truncation"):
+        assert getattr(single, name) == getattr(problem, name), name
+    assert single.to(torch.float64).dtype == torch.float64
+    assert small_problem().to(torch.float32).sample_weight is None

@@ -37,7 +37,7 @@ def test_what_is_read_is_what_was_written(tmp_path):
 
 def test_the_last_two_stay_and_nothing_else(tmp_path):
     folder = Checkpoint(tmp_path)
-    (tmp_path / ".step-0000000001.npz-99").write_bytes(b"left by a kill")
+    (tmp_path / ".99-step-0000000001.npz").write_bytes(b"left by a kill")
     (tmp_path / "step-0000000001.npz").write_bytes(b"without its manifest")
     (tmp_path / "notes.txt").write_text("the user's")
     for step in (3, 12, 100):

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from eval.app.figure.recipe import Measured, Recipe, Rows, mean_of
+from eval.app.figure.separable import problem_of_draw
 from eval.collapse import balancedness, nc1
 from eval.synthetic import SeparableDistribution
 from gibbs import Problem, run_langevin, sample_normal
 from gibbs.langevin import LangevinState
-from stages import orthonormal_layer
 
 __all__ = ["FIGURE", "BalanceSettings", "imbalance"]
 
@@ -67,7 +67,7 @@ class _Balance:
     def __init__(self, settings: BalanceSettings) -> None:
         self.first = (1 - settings.late) * settings.steps
         self.beta = settings.beta
-        self.sums: list[Tensor] = []
+        self.total, self.n_late = torch.zeros(()), 0
         self.rows: Rows = []
 
     def __call__(self, state: LangevinState) -> float:
@@ -76,8 +76,9 @@ class _Balance:
         left = state.problem.decay * moment - w @ w.T / self.beta
         averaged = math.nan
         if state.step >= self.first:
-            self.sums.append(torch.stack((left, moment)))
-            mean = torch.stack(self.sums).mean(dim=0)
+            self.total = self.total + torch.stack((left, moment))
+            self.n_late += 1
+            mean = self.total / self.n_late
             averaged = imbalance(mean[0], mean[1], self.beta)
         distance = imbalance(left, moment, self.beta)
         values = torch.linalg.eigvalsh(left * self.beta)
@@ -99,14 +100,7 @@ def _problem(settings: BalanceSettings, seed: int, generator: torch.Generator) -
         settings.n_features, settings.n_classes, margin=settings.margin, random_state=seed
     )
     x, y = law.sample(settings.n_samples, seed)
-    return Problem(
-        torch.from_numpy(x).float(),
-        torch.nn.functional.one_hot(torch.from_numpy(y), settings.n_classes).float(),
-        orthonormal_layer(settings.hidden_features, settings.n_classes, generator=generator),
-        beta=settings.beta,
-        gamma=settings.gamma,
-        activation=settings.activation,
-    )
+    return problem_of_draw(settings, x, y, beta=settings.beta, generator=generator)
 
 
 def _run(settings: BalanceSettings, seed: int) -> Rows:

@@ -23,8 +23,8 @@ from eval.app.figure.recipe import Recipe
 from eval.app.figure.temperature import TemperatureSettings, power_laws
 from eval.app.figure.two_stage import STAGES, TwoStageSettings
 from eval.app.figure_kind import COLOURS
-from eval.app.folders import whole_file
 from eval.app.study import PowerLaw, StudyConfig, fit_power_law
+from stages.files import whole_file
 
 __all__ = ["draw"]
 

@@ -13,10 +13,10 @@ from typing import Any
 import pandas as pd
 
 from eval.app.figure.recipe import Measured, Recipe, Rows
-from eval.app.folders import whole_file
 from eval.app.formats import as_text, flat, markdown, versions
 from eval.app.job_folder import job_folder
 from eval.app.parallel import run_jobs
+from stages.files import whole_file
 
 __all__ = ["produce", "table"]
 

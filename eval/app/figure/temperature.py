@@ -12,12 +12,12 @@ import torch
 
 from eval.accuracy import Interval
 from eval.app.figure.recipe import Measured, Recipe, Rows
+from eval.app.figure.separable import problem_of_draw
 from eval.app.study import PowerLaw, fit_power_law
 from eval.collapse import nc1
 from eval.synthetic import make_linearly_separable
 from eval.theory import law_of
 from gibbs import Problem, solve_gibbs
-from stages import orthonormal_layer
 
 __all__ = ["FIGURE", "TemperatureSettings", "power_laws"]
 
@@ -56,22 +56,9 @@ def _problem(settings: TemperatureSettings, beta: float, seed: int) -> tuple[Pro
         margin=settings.margin,
         random_state=seed,
     )
-    labels = torch.from_numpy(y)
-    w = orthonormal_layer(
-        settings.hidden_features,
-        settings.n_classes,
-        generator=torch.Generator().manual_seed(seed),
-        dtype=torch.float64,
-    )
-    problem = Problem(
-        torch.from_numpy(x),
-        torch.nn.functional.one_hot(labels, settings.n_classes).double(),
-        w,
-        beta=beta,
-        gamma=settings.gamma,
-        activation=settings.activation,
-    )
-    return problem, labels
+    generator = torch.Generator().manual_seed(seed)
+    problem = problem_of_draw(settings, x, y, beta=beta, generator=generator, dtype=torch.float64)
+    return problem, torch.from_numpy(y)
 
 
 def _run(settings: TemperatureSettings, beta: float, seed: int) -> Rows:

@@ -13,6 +13,7 @@ import torch
 
 from eval.accuracy import mismatch_error
 from eval.app.figure.recipe import Measured, Recipe, Rows, mean_of
+from eval.app.figure.separable import problem_of_draw
 from eval.collapse import nc1
 from eval.synthetic import SeparableDistribution
 from gibbs import (
@@ -25,7 +26,7 @@ from gibbs import (
     run_langevin,
     sample_normal,
 )
-from stages import fit_linear, orthonormal_layer
+from stages import fit_linear
 
 __all__ = ["FIGURE", "STAGES", "TwoStageSettings"]
 
@@ -71,17 +72,8 @@ class _Bench:
         self.x_test = torch.from_numpy(x_test).float()
         self.seed = seed
         self.generator = torch.Generator().manual_seed(seed)
-        w = orthonormal_layer(
-            settings.hidden_features, settings.n_classes, generator=self.generator
-        )
-        y = torch.nn.functional.one_hot(torch.from_numpy(self.y), settings.n_classes).float()
-        self.problem = Problem(
-            torch.from_numpy(x).float(),
-            y,
-            w,
-            beta=settings.beta,
-            gamma=settings.gamma,
-            activation=settings.activation,
+        self.problem = problem_of_draw(
+            settings, x, self.y, beta=settings.beta, generator=self.generator
         )
 
     def row(self, stage: str, step: float, problem: Problem, cloud: Particles) -> dict[str, Any]:

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from eval.accuracy import Interval
-from eval.app.folders import whole_file
 from eval.app.formats import as_text, flat, markdown
 from eval.app.study.jobs import STUDY, JobResult, StudyConfig
+from stages.files import whole_file
 
 __all__ = ["content", "rate_table", "table", "write"]
 
