@@ -14,6 +14,7 @@ import torch
 from problems import seeded, small_problem
 
 from gibbs import Annealed, Snapshot, sample_normal
+from gibbs.dynamics import Dynamics
 from stages import Checkpoint, train_mean_field, train_two_stage
 from stages.checkpoint import fingerprint
 
@@ -232,16 +233,30 @@ def test_no_steps_with_a_checkpoint(tmp_path):
     assert torch.equal(one.w, other.w)
 
 
+STEPS_OF_A_LIFE = 300
+
+
 def train_until_killed(folder, result, started=None):
-    """In a process of its own: a run that takes a few seconds, with batches and a schedule."""
+    """In a process of its own: a run with batches and a schedule.
+
+    With `started`, a file it makes, it takes `STEPS_OF_A_LIFE` steps and then waits to be killed.
+    """
     torch.set_num_threads(1)
     problem = small_problem(n=60, d=10, p=4, q=2, dtype=torch.float32)
     if started is not None:
+        step, left = Dynamics.step, iter(range(STEPS_OF_A_LIFE))
+
+        def step_or_wait(dynamics):
+            if next(left, None) is None:
+                time.sleep(600)
+            step(dynamics)
+
+        Dynamics.step = step_or_wait
         started.touch()
     trained = train_mean_field(
         problem,
         n_neurons=300,
-        n_steps=4000,
+        n_steps=21 * STEPS_OF_A_LIFE,
         step_size=Annealed(0.3, 100),
         batch_size=20,
         generator=seeded(5),
@@ -271,7 +286,7 @@ def test_a_run_that_is_killed_twenty_times_ends_bitwise_as_if_it_had_not_been(tm
         waited_for = time.monotonic() + 60
         while not started.exists() and time.monotonic() < waited_for:
             time.sleep(0.005)
-        time.sleep(chance.uniform(0.0, 0.2))
+        time.sleep(chance.uniform(0.0, 0.15))
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert process.exitcode == -signal.SIGKILL, "ended before it was killed"
