@@ -124,14 +124,17 @@ class Comparison:
     records : tuple of FoldRecord
         Method by method in the order of the tables, within it fold by fold.
     labels : ndarray (m,)
-        Labels of all test samples, fold by fold: with folds, every sample once.
+        Labels of all test samples, fold by fold: with folds, every sample once a repeat.
     predictions : dict of str to ndarray (m,)
         By method, what it predicted of them.
+    repeats : int
+        How often the data were cut into folds. The folds of one repeat follow each other.
     """
 
     records: tuple[FoldRecord, ...]
     labels: NDArray[Any]
     predictions: dict[str, NDArray[Any]]
+    repeats: int = 1
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -151,8 +154,17 @@ class Comparison:
         return tuple(record for record in self.records if record.method == method)
 
     def test_error(self, method: str) -> Interval:
-        """Test error with its 95 % interval, see :func:`eval.accuracy.error_interval`."""
-        pooled = mismatch_interval(self.labels, self.predictions[method])
+        """Test error with its 95 % interval, see :func:`eval.accuracy.error_interval`.
+
+        Repeats test the same samples again: the binomial interval is the mean of theirs.
+        """
+        pairs = zip(
+            np.split(self.labels, self.repeats),
+            np.split(self.predictions[method], self.repeats),
+            strict=True,
+        )
+        ends = np.mean([mismatch_interval(labels, predicted) for labels, predicted in pairs], 0)
+        pooled = Interval(*(float(end) for end in ends))
         errors = [record.test_error for record in self.of(method)]
         return error_interval(errors, pooled, self.overlap)
 
@@ -276,11 +288,13 @@ def compare_baselines(
 
 
 def gather(
-    tested: Sequence[NDArray[Any]], results: Iterable[tuple[FoldRecord, NDArray[Any]]]
+    tested: Sequence[NDArray[Any]],
+    results: Iterable[tuple[FoldRecord, NDArray[Any]]],
+    repeats: int = 1,
 ) -> Comparison:
     """Put records and predictions together, ours first and fold by fold, in any order given.
 
-    `tested` holds the labels of the test samples, fold by fold.
+    `tested` holds the labels of the test samples, fold by fold, those of one repeat together.
     """
     by_method: dict[str, list[tuple[FoldRecord, NDArray[Any]]]] = {}
     for record, predicted in sorted(results, key=lambda result: result[0].fold):
@@ -290,6 +304,7 @@ def gather(
         tuple(record for name in names for record, _ in by_method[name]),
         np.concatenate(tested),
         {name: np.concatenate([each for _, each in by_method[name]]) for name in names},
+        repeats,
     )
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from numbers import Real
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 
+from gibbs.checks import check_integer
 from gibbs.dynamics import Dynamics
 from gibbs.energy import data_loss, mean_square
 from gibbs.noise import Scheme
@@ -423,13 +424,14 @@ def _check_arguments(
         raise ValueError("particles must be finite, got NaN or inf")
     if generator.device.type != problem.device.type:
         raise ValueError(f"generator must be on {problem.device}, got {generator.device}")
-    if n_steps < 0:
-        raise ValueError(f"n_steps must be >= 0, got {n_steps}")
-    if every < 1:
-        raise ValueError(f"every must be >= 1, got {every}")
-    if batch_size is not None and not 1 <= batch_size <= problem.n_samples:
+    check_integer("n_steps", n_steps, 0)
+    check_integer("every", every, 1)
+    if batch_size is not None and not (
+        isinstance(batch_size, Integral) and 1 <= batch_size <= problem.n_samples
+    ):
         raise ValueError(
-            f"batch_size must be between 1 and n = {problem.n_samples}, got {batch_size}"
+            f"batch_size must be an integer between 1 and n = {problem.n_samples}, "
+            f"got {batch_size!r}"
         )
     taken = sorted(set(observers) & set(_RECORDED))
     if taken:

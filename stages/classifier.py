@@ -31,11 +31,12 @@ from gibbs import (
     features,
     get_activation,
 )
+from gibbs.checks import check_integer
 from gibbs.dual import Progress
 from gibbs.langevin import Observer, StepSize
 from stages.checkpoint import Checkpoint
 from stages.mean_field import orthonormal_layer
-from stages.parameters import check_choice, check_integer, check_same, seed_of
+from stages.parameters import check_choice, check_same, seed_of
 from stages.progress import progress
 from stages.reading import read_labelled, read_samples
 from stages.samples import map_inputs, total_weights, unit_ball
@@ -258,7 +259,7 @@ class TwoStageClassifier(
         ValueError
             If X or y is not usable, a parameter is out of range, or the run diverged.
         """
-        samples, targets = read_labelled(self, X, y, reset=True)
+        samples, targets = read_labelled(self, X, y, reset=not self._goes_on())
         weights = total_weights(sample_weight, self.class_weight, targets)
         if weights is not None:
             kept = weights > 0
@@ -334,11 +335,15 @@ class TwoStageClassifier(
                 on_newton_step=on_newton_step,
             )
 
+    def _goes_on(self) -> bool:
+        """Whether `fit` begins where the last one ended."""
+        return self.warm_start and hasattr(self, "_random_numbers")
+
     def _start(self, classes: NDArray[Any], d: int, dtype: torch.dtype) -> _Start:
         """W_0, the random numbers, and where stage one begins; None for fresh neurons."""
         p = self._n_hidden_features(len(classes))
         generator = torch.Generator()
-        if not (self.warm_start and hasattr(self, "_random_numbers")):
+        if not self._goes_on():
             generator.manual_seed(seed_of(self.random_state))
             w = orthonormal_layer(p, len(classes), generator=generator, dtype=dtype)
             return _Start(w, generator, None)

@@ -6,7 +6,7 @@ from numbers import Integral
 
 import numpy as np
 
-__all__ = ["check_choice", "check_integer", "check_same", "seed_of"]
+__all__ = ["check_choice", "check_same", "seed_of"]
 
 
 def check_same(name: str, what: str, found: int, before: int) -> None:
@@ -22,12 +22,6 @@ def check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     """Refuse what is not among the choices."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-
-
-def check_integer(name: str, value: object, low: int, what: str = "") -> None:
-    """Refuse what is no integer, or below `low`, which is `what`."""
-    if not isinstance(value, Integral) or int(value) < low:
-        raise ValueError(f"{name} must be an integer >= {low}{what}, got {value!r}")
 
 
 def seed_of(random_state: int | np.random.RandomState | None) -> int:

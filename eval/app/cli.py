@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -31,7 +31,7 @@ from eval.app.model_store import load_model
 from eval.app.predict import feature_matrix, predictions
 from eval.app.recorder import Stopper
 from eval.app.report import refresh
-from eval.app.resumable import forget, read_partial, resumable
+from eval.app.resumable import forget, resumable, take_up
 from eval.app.run_folder import read_manifest, read_run, write_run
 from eval.app.scores import table
 from eval.app.splits import load
@@ -173,11 +173,11 @@ def run(
     """  # noqa: D301
     start = time.perf_counter()
     say = _silent if quiet else _say
-    with explained():
+    with explained(), ExitStack() as held:
         config = _config(options)
         if resume is not None:
             _refuse_others(context)
-            config, out, force = read_partial(resume), resume, True
+            config, out, force = held.enter_context(take_up(resume)), resume, True
         if not 0 < config.test_size < 1:
             raise ValueError(f"--test-size must be between 0 and 1, got {config.test_size}")
         folder = out or free_folder(Path(config.data.partition(":")[0]).stem)

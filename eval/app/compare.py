@@ -45,7 +45,7 @@ SEPARABLE: dict[str, dict[str, Any]] = {
 """Draws of 400 samples with d = 20, q = 4, tau/M = 0.05, by name; the last is not separable."""
 
 
-TUNED_OPTIONS = ("methods", "neurons", "steps", "workers", "resume")
+TUNED_OPTIONS = ("repeats", "methods", "neurons", "steps", "workers", "resume")
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,10 @@ class Result:
         """Name, size and split in words."""
         n, d = self.data.x.shape
         records = self.comparison.records
-        folds = records[-1].fold + 1
+        repeats, folds = self.comparison.repeats, records[-1].fold + 1
+        cut = f"{repeats} x {folds // repeats}" if repeats > 1 else f"{folds}"
         split = (
-            f"mean of {folds} stratified folds"
+            f"mean of {cut} stratified folds"
             if folds > 1
             else f"one split, {records[0].n_test} held out"
         )
@@ -105,6 +106,11 @@ class Result:
     "--tuned",
     is_flag=True,
     help="Tune every method alike by inner folds, and judge it on the outer ones.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(1),
+    help="With --tuned: how often to draw the folds [default: 3 below 1,000 samples, else 1].",
 )
 @click.option(
     "--methods",

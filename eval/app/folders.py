@@ -12,8 +12,14 @@ from pathlib import Path
 
 import click
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 __all__ = [
     "InputError",
+    "alone_in",
     "check_folder",
     "explained",
     "free_folder",
@@ -43,6 +49,36 @@ def explained() -> Iterator[None]:
         if type(error) is not ArithmeticError:  # a division by zero is no bad input
             raise
         raise InputError(str(error)) from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold an existing folder against other processes that would write there.
+
+    The system frees it when the process ends, however it ends. Where there are no such locks
+    (Windows, some network disks) nothing is held.
+
+    Raises
+    ------
+    FileExistsError
+        If another process holds it.
+    """
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FileExistsError(
+                f"{folder} is in use by another process: wait for its end, or stop it"
+            ) from error
+        except OSError:
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def free_folder(name: str) -> Path:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from eval.app.folders import InputError, staged_folder
+from eval.app.folders import InputError, alone_in, staged_folder
 from eval.app.formats import dump
 
 __all__ = ["check_resume", "job_folder"]
@@ -44,6 +44,14 @@ def job_folder(
         All that decides the numbers; in config.json with `kind` and `name`.
     out : Path
     resume, force : bool
+
+    Raises
+    ------
+    FileExistsError
+        If there is such a folder and neither is given, it is not of this kind, or another
+        process is at work there.
+    ValueError
+        If the options or versions of the folder are others.
     """
     if not (resume and out.exists()):
         if (out / "config.json").is_file() and not force:
@@ -57,10 +65,11 @@ def job_folder(
     else:
         _check_same(kind, name, config, versions, out)
     jobs = out / "jobs"
-    for scratch in (*out.glob(".*"), *jobs.glob(".*")):
-        scratch.unlink()
     try:
-        yield jobs
+        with alone_in(out):
+            for scratch in (*out.glob(".*"), *jobs.glob(".*")):
+                scratch.unlink()
+            yield jobs
     except BrokenProcessPool as error:
         raise InputError(
             "a worker process was killed, perhaps for want of memory: what is finished is in "

@@ -11,23 +11,26 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from eval.app.config import RunConfig
-from eval.app.folders import SCRATCH, partial_folder
+from eval.app.folders import SCRATCH, alone_in, partial_folder
 from eval.app.formats import versions
 from stages import Checkpoint
 from stages.files import whole_file
 
-__all__ = ["forget", "read_partial", "resumable"]
+__all__ = ["forget", "resumable", "take_up"]
 
 CONFIG, CHECKPOINTS = "config.json", "checkpoints"
 
 
-def read_partial(out: Path) -> RunConfig:
-    """Read the configuration of a run that was stopped on its way, and sweep up after it.
+@contextmanager
+def take_up(out: Path) -> Iterator[RunConfig]:
+    """Hold what a run left that was stopped on its way, yield its configuration, sweep up.
 
     Raises
     ------
     FileNotFoundError
         If there is none.
+    FileExistsError
+        If it has not stopped, or another process has taken it up.
     ValueError
         If it cannot be read.
     """
@@ -41,16 +44,17 @@ def read_partial(out: Path) -> RunConfig:
         config = RunConfig(**stored)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder} holds no run to go on from: no sound {CONFIG}") from error
-    for scratch in out.parent.glob(f".{glob.escape(out.name)}-{'?' * 8}{SCRATCH}"):
-        shutil.rmtree(scratch, ignore_errors=True)
-    return config
+    with alone_in(folder):
+        for scratch in out.parent.glob(f".{glob.escape(out.name)}-{'?' * 8}{SCRATCH}"):
+            shutil.rmtree(scratch, ignore_errors=True)
+        yield config
 
 
 @contextmanager
 def resumable(
     out: Path, config: RunConfig, *, seconds: float, resume: bool, force: bool
 ) -> Iterator[Checkpoint]:
-    """Yield the checkpoints of a run that will be `out`.
+    """Yield the checkpoints of a run that will be `out`; with `resume` it was taken up before.
 
     Their folder goes when a run that began here fails, and stays when one that was resumed
     fails: :func:`forget` removes it once the run is whole.
@@ -58,7 +62,8 @@ def resumable(
     Raises
     ------
     FileExistsError
-        If a run was stopped on its way there, and neither `resume` nor `force` is given.
+        If a run was stopped on its way there, and neither `resume` nor `force` is given, or
+        is still on its way.
     """
     folder = partial_folder(out)
     if resume:
@@ -70,13 +75,15 @@ def resumable(
                 f"{folder} holds a run that was stopped: go on with --resume {out}, "
                 "or begin again with --force"
             )
-        shutil.rmtree(folder)
+        with alone_in(folder):
+            shutil.rmtree(folder)
     folder.mkdir()
     try:
-        text = json.dumps(dataclasses.asdict(config) | {"versions": versions()}, indent=2)
-        with whole_file(folder / CONFIG) as scratch:
-            scratch.write_text(text, encoding="utf-8")
-        yield Checkpoint(folder / CHECKPOINTS, seconds=seconds)
+        with alone_in(folder):
+            text = json.dumps(dataclasses.asdict(config) | {"versions": versions()}, indent=2)
+            with whole_file(folder / CONFIG) as scratch:
+                scratch.write_text(text, encoding="utf-8")
+            yield Checkpoint(folder / CHECKPOINTS, seconds=seconds)
     except BaseException:
         forget(out)
         raise

@@ -33,12 +33,13 @@ class TunedConfig:
     """All that decides the numbers of a tuned comparison; options by their names.
 
     `methods` are those beside the two-stage network, `neurons` and `steps` its size and its
-    steps of stage one.
+    steps of stage one. `repeats` None means :func:`eval.tuned.default_repeats`.
     """
 
     data: tuple[str, ...]
     target: str | None = None
     folds: int = 5
+    repeats: int | None = None
     seed: int = 0
     methods: tuple[str, ...] = METHODS
     neurons: int = 1000
@@ -99,7 +100,9 @@ def _config(data: tuple[str, ...], options: dict[str, Any]) -> TunedConfig:
         raise ValueError("--controls is not for --tuned")
     if options["test_size"] is not None:
         raise ValueError("--test-size is not for --tuned")
-    wanted = {name: options[name] for name in ("target", "folds", "seed", "neurons", "steps")}
+    wanted = {
+        name: options[name] for name in ("target", "folds", "repeats", "seed", "neurons", "steps")
+    }
     if options["methods"] is not None:
         wanted["methods"] = tuple(name.strip() for name in options["methods"].split(","))
     return TunedConfig(data, **{name: v for name, v in wanted.items() if v is not None})
@@ -128,7 +131,7 @@ def execute(
     jobs = [
         job
         for place, data in enumerate(loaded)
-        for job in plan(data, place, spaces, config.folds, config.seed)
+        for job in plan(data, place, spaces, config.folds, config.repeats, config.seed)
     ]
     candidates = {name: list(method.candidates) for name, method in spaces.items()}
     # Like a version of a package: a folder is not gone on with where one has changed.
@@ -143,7 +146,9 @@ def execute(
         resume=resume,
         force=force,
     ) as folder:
-        measured = measure(jobs, loaded, folder, workers=workers, progress=progress)
+        measured = measure(
+            jobs, loaded, folder, folds=config.folds, workers=workers, progress=progress
+        )
     results = [Result(data, measured[data.name]) for data in loaded]
     write(results, candidates, out)
     return results

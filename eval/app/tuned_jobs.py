@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.app.parallel import run_jobs
-from eval.comparison import OURS, Comparison
+from eval.comparison import OURS, Comparison, gather
 from eval.data import Dataset
-from eval.tuned import Method, TunedRecord, assemble, outer_splits, tune_fold
+from eval.tuned import Method, TunedRecord, default_repeats, outer_splits, tune_fold
 
 __all__ = ["Job", "fingerprint", "measure", "plan", "run_job"]
 
@@ -41,9 +41,16 @@ class Job:
 
 
 def plan(
-    data: Dataset, place: int, methods: Mapping[str, Method], folds: int, seed: int
+    data: Dataset,
+    place: int,
+    methods: Mapping[str, Method],
+    folds: int,
+    repeats: int | None,
+    seed: int,
 ) -> list[Job]:
     """All jobs of one data set, the `place`-th; its name alone may not be a file name.
+
+    `repeats` None means :func:`eval.tuned.default_repeats`.
 
     Raises
     ------
@@ -52,7 +59,8 @@ def plan(
     """
     labels = _codes(data)
     try:
-        splits = outer_splits(labels, folds, seed)
+        times = default_repeats(len(labels)) if repeats is None else repeats
+        splits = outer_splits(labels, folds, seed, times)
     except ValueError as error:
         raise ValueError(f"--data {data.name}: {error}") from error
     return [
@@ -74,9 +82,18 @@ def plan(
 
 
 def measure(
-    jobs: list[Job], loaded: list[Dataset], folder: Path, *, workers: int, progress: bool = False
+    jobs: list[Job],
+    loaded: list[Dataset],
+    folder: Path,
+    *,
+    folds: int,
+    workers: int,
+    progress: bool = False,
 ) -> dict[str, Comparison]:
-    """Run the jobs that `folder` does not hold yet; return the comparison of every data set."""
+    """Run the jobs that `folder` does not hold yet; return the comparison of every data set.
+
+    `folds` is the number of them in one repeat.
+    """
     # The long ones first, so that the workers end together.
     ordered = sorted(jobs, key=lambda job: (job.method.name != OURS, -job.x.size))
     results = run_jobs(
@@ -87,20 +104,16 @@ def measure(
         progress=progress,
         label="compare",
     )
-    first = {job.data: job for job in reversed(jobs)}
-    folds = {job.data: 1 + job.fold for job in jobs}
     return {
-        data.name: _with_classes(
-            data,
-            assemble(
-                first[data.name].labels,
-                [(record, predicted) for name, record, predicted in results if name == data.name],
-                folds[data.name],
-                first[data.name].seed,
-            ),
-        )
+        data.name: _with_classes(data, _assemble(data.name, jobs, results, folds))
         for data in loaded
     }
+
+
+def _assemble(data: str, jobs: list[Job], results: list[_Result], folds: int) -> Comparison:
+    tested = [job.labels[job.test] for job in jobs if job.data == data and job.method.name == OURS]
+    mine = [(record, predicted) for name, record, predicted in results if name == data]
+    return gather(tested, mine, len(tested) // folds)
 
 
 def run_job(job: Job) -> dict[str, Any]:

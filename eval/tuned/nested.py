@@ -6,7 +6,7 @@ import dataclasses
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +34,21 @@ from eval.tuned.spaces import Method, tuned_methods
 __all__ = [
     "INNER_FOLDS",
     "LARGE",
+    "REPEATS",
+    "SMALL",
     "TunedRecord",
-    "assemble",
     "compare_tuned",
+    "default_repeats",
     "inner_splits",
     "outer_splits",
     "tune_fold",
 ]
+
+SMALL = 1000
+"""Samples below which the outer folds are drawn REPEATS times."""
+
+REPEATS = 3
+"""Folds of few samples say little; drawing them again averages the luck of the cut."""
 
 INNER_FOLDS = 3
 """Inner folds of an outer training set of fewer than LARGE samples."""
@@ -92,6 +100,7 @@ def compare_tuned(
     y: ArrayLike,
     *,
     folds: int = 5,
+    repeats: int | None = None,
     standardize: bool = True,
     random_state: int = 0,
     methods: Mapping[str, Method] | None = None,
@@ -112,6 +121,8 @@ def compare_tuned(
         Class labels of any type.
     folds : int, default 5
         Stratified, shuffled outer folds, those of :func:`eval.compare_baselines`.
+    repeats : int, optional
+        How often to draw them; None means 3 for fewer than 1,000 samples, else 1.
     standardize : bool, default True
         Whether to divide every column by its own standard deviation; otherwise all columns
         by one number. Means and deviations are those of the training samples of each fit.
@@ -130,7 +141,7 @@ def compare_tuned(
     Raises
     ------
     ValueError
-        If X, y, folds or methods are not usable.
+        If X, y, folds, repeats or methods are not usable.
 
     Examples
     --------
@@ -147,8 +158,10 @@ def compare_tuned(
     chosen = tuned_methods() if methods is None else methods
     if OURS not in chosen:
         raise ValueError(f"methods must hold {OURS!r}, got {', '.join(chosen) or 'none'}")
+    times = default_repeats(len(labels)) if repeats is None else repeats
     results = []
-    for fold, (train, test) in enumerate(outer_splits(labels, folds, random_state)):
+    splits = outer_splits(labels, folds, random_state, times)
+    for fold, (train, test) in enumerate(splits):
         for method in chosen.values():
             record, predicted = tune_fold(
                 x,
@@ -163,18 +176,29 @@ def compare_tuned(
             results.append((record, predicted))
             if on_record is not None:
                 on_record(record)
-    return assemble(labels, results, folds, random_state)
+    return gather([labels[test] for _, test in splits], results, times)
 
 
-def outer_splits(labels: NDArray[Any], folds: int, random_state: int) -> list[_Split]:
-    """Training and test indices of the outer folds.
+def default_repeats(n: int) -> int:
+    """How often to draw the outer folds of n samples."""
+    return REPEATS if n < SMALL else 1
+
+
+def outer_splits(
+    labels: NDArray[Any], folds: int, random_state: int, repeats: int = 1
+) -> list[_Split]:
+    """Training and test indices of the outer folds, repeat by repeat.
 
     Raises
     ------
     ValueError
-        If a class is too small for the outer folds, or for the inner ones within them.
+        If `repeats` is below 1, or a class too small for the outer folds or for the inner
+        ones within them.
     """
-    splits = list(stratified_splits(labels, folds, None, random_state))
+    if repeats < 1:
+        raise ValueError(f"repeats must be >= 1, got {repeats}")
+    seeds = [random_state] + [_seed(random_state, 0, again) for again in range(1, repeats)]
+    splits = [split for seed in seeds for split in stratified_splits(labels, folds, None, seed)]
     classes, counts = np.unique(labels, return_counts=True)
     smallest = counts.min() - math.ceil(counts.min() / folds)
     if smallest < INNER_FOLDS:
@@ -187,7 +211,7 @@ def outer_splits(labels: NDArray[Any], folds: int, random_state: int) -> list[_S
 
 def inner_splits(labels: NDArray[Any], fold: int, random_state: int) -> Iterator[_Split]:
     """Yield indices, within one outer training set, to fit candidates and to judge them."""
-    seed = int(np.random.SeedSequence((random_state, fold)).generate_state(1)[0])
+    seed = _seed(random_state, fold)
     if len(labels) >= LARGE:
         yield tuple(
             train_test_split(
@@ -196,6 +220,10 @@ def inner_splits(labels: NDArray[Any], fold: int, random_state: int) -> Iterator
         )
         return
     yield from stratified_splits(labels, INNER_FOLDS, None, seed)
+
+
+def _seed(*words: int) -> int:
+    return int(np.random.SeedSequence(words).generate_state(1)[0])
 
 
 def tune_fold(
@@ -269,14 +297,3 @@ def _scaled(
     x, x_test = scaler.transform(x), scaler.transform(x_test)
     scale = 1.0 if standardize else float(np.sqrt((x**2).mean())) or 1.0
     return x / scale, y, x_test / scale, y_test
-
-
-def assemble(
-    labels: NDArray[Any],
-    results: Iterable[tuple[TunedRecord, NDArray[Any]]],
-    folds: int,
-    random_state: int,
-) -> Comparison:
-    """Put records and predictions together, ours first and fold by fold, in any order given."""
-    tested = [labels[test] for _, test in outer_splits(labels, folds, random_state)]
-    return gather(tested, results)

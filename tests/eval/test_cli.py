@@ -162,7 +162,7 @@ OPTIONS = [
     (["--neurons", "0"], r"n_neurons must be an integer >= 1, got 0"),
     (["--hidden-features", "3"], r"n_hidden_features must be an integer >= 4"),
     (["--steps", "-1"], r"max_iter must be an integer >= 0"),
-    (["--batch-size", "1000"], r"batch_size must be between 1 and n = 400"),
+    (["--batch-size", "1000"], r"batch_size must be an integer between 1 and n = 400"),
     (["--activation", "cos"], r"activation must be one of sigmoid"),
     (["--margin", "0.7"], r"margin must be > 0 and <= q/\(3q - 4\) = 0.5"),
     (["--n-features", "3"], r"n_features must be >= n_classes = 4"),

@@ -177,6 +177,23 @@ def test_no_steps_at_all(tmp_path):
     assert result.exit_code == 0, result.output
 
 
+def test_two_processes_do_not_go_on_with_the_same_run(tmp_path):
+    out, partial = tmp_path / "run", tmp_path / "run.partial"
+    process = start(*LONG, "--checkpoint", 0, "--out", out)
+    end = time.monotonic() + 60
+    while not list(partial.glob("checkpoints/*/*/step-*.json")) and time.monotonic() < end:
+        time.sleep(0.01)
+    message = f"{partial} is in use by another process: wait for its end, or stop it"
+    for options in (["--resume", str(out)], [*LONG, "--out", str(out), "--force"]):
+        result = CliRunner().invoke(main, ["run", *options, "--quiet"])
+        assert result.exit_code == 2, result.output
+        assert message in " ".join(result.stderr.split())
+    assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert CliRunner().invoke(main, ["run", "--resume", str(out), "--quiet"]).exit_code == 0
+
+
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -19,6 +19,7 @@ from eval.comparison import OURS, Comparison, FoldRecord
 from eval.tuned import (
     Method,
     compare_tuned,
+    default_repeats,
     inner_splits,
     outer_splits,
     rank_methods,
@@ -181,7 +182,7 @@ def test_columns_get_one_scale_or_each_its_own_from_the_training_samples(wine):
 
 def test_outer_folds_are_those_of_the_fixed_comparison(wine):
     few = {name: SMALL[name] for name in (OURS, "ridge")}
-    tuned = compare_tuned(*wine, folds=2, methods=few, random_state=7)
+    tuned = compare_tuned(*wine, folds=2, repeats=1, methods=few, random_state=7)
     plain = compare_baselines(
         *wine,
         folds=2,
@@ -193,7 +194,7 @@ def test_outer_folds_are_those_of_the_fixed_comparison(wine):
     assert [row.nc1_inputs for row in tuned.of("ridge")] == pytest.approx(
         [row.nc1_inputs for row in plain.of("ridge")]
     )
-    again = compare_tuned(*wine, folds=2, methods=few, random_state=7)
+    again = compare_tuned(*wine, folds=2, repeats=1, methods=few, random_state=7)
     for name in few:
         np.testing.assert_array_equal(tuned.predictions[name], again.predictions[name])
         assert [r.inner_errors for r in tuned.of(name)] == [r.inner_errors for r in again.of(name)]
@@ -319,3 +320,30 @@ def test_stratified_outer_folds_hold_every_sample_once(wine):
     for (train, test), (train_, test_) in zip(outer_splits(y, 5, 2), expected, strict=True):
         np.testing.assert_array_equal(train, train_)
         np.testing.assert_array_equal(test, test_)
+
+
+def test_repeats_begin_with_the_same_folds_and_go_on_with_others(wine):
+    y = wine[1]
+    splits = outer_splits(y, 5, 2, repeats=3)
+    assert len(splits) == 15
+    for (train, test), (train_, test_) in zip(splits, outer_splits(y, 5, 2), strict=False):
+        np.testing.assert_array_equal(train, train_)
+        np.testing.assert_array_equal(test, test_)
+    for again in range(3):
+        tested = np.concatenate([test for _, test in splits[5 * again : 5 * again + 5]])
+        np.testing.assert_array_equal(np.sort(tested), np.arange(len(y)))
+    assert len({tuple(test) for _, test in splits}) == 15
+    with pytest.raises(ValueError, match="repeats must be >= 1, got 0"):
+        outer_splits(y, 5, 2, repeats=0)
+    assert [default_repeats(n) for n in (3, 999, 1000, 70_000)] == [3, 3, 1, 1]
+
+
+def test_repeats_do_not_make_test_samples_more(wine):
+    """Where no fold errs, the upper end is that of n samples, not of 3 n."""
+    x, y = np.where(wine[1] == 2, 1.0, 0.0)[:, None], np.where(wine[1] == 2, 1, 0)
+    few = {name: SMALL[name] for name in (OURS, "k-NN")}
+    once, thrice = (compare_tuned(x, y, folds=2, repeats=k, methods=few) for k in (1, 3))
+    assert len(thrice.labels) == 3 * len(once.labels)
+    assert thrice.test_error("k-NN").estimate == 0
+    assert thrice.test_error("k-NN") == pytest.approx(once.test_error("k-NN"))
+    assert once.test_error("k-NN").high > 0

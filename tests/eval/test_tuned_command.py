@@ -12,13 +12,22 @@ from PIL import Image
 from eval import mean_interval, mismatch_error, mismatch_interval
 from eval.accuracy import error_interval
 from eval.app.compare import compare
+from eval.app.folders import alone_in
 from eval.app.formats import as_text
 from eval.app.tuned import TunedConfig
 from eval.comparison import OURS
 from eval.tuned import compare_tuned
 from eval.tuned.ranking import corrected_test, holm
 
-SMALL = ["--tuned", "--methods=ridge,k-NN", "--folds=2", "--neurons=5", "--steps=3", "--workers=1"]
+SMALL = [
+    "--tuned",
+    "--methods=ridge,k-NN",
+    "--folds=2",
+    "--repeats=1",
+    "--neurons=5",
+    "--steps=3",
+    "--workers=1",
+]
 METHODS = [OURS, "ridge", "k-NN"]
 NUMBERS = ["train_error", "test_error", "nc1_test", "chosen", "inner_errors", "settings"]
 
@@ -92,6 +101,7 @@ def test_workers_give_what_one_process_gives(data, whole):
         frame[list("abc")].to_numpy(),
         frame["kind"].to_numpy(),
         folds=2,
+        repeats=1,
         methods=TunedConfig(("mine",), methods=("ridge", "k-NN"), neurons=5, steps=3).spaces(),
     )
     stored = pd.read_csv(whole[0] / "compare.csv")
@@ -179,6 +189,14 @@ def test_a_changed_file_or_option_is_refused(data, whole):
     )
 
 
+def test_a_folder_that_another_process_fills_is_left_to_it(data, whole, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole[0], out)
+    with alone_in(out):
+        refuse(again(data, out), r"run is in use by another process: wait for its end, or stop it")
+    assert again(data, out).exit_code == 0
+
+
 REFUSED = [
     (["--methods=ridge,ridge"], r"--methods must be different ones of .*, got 'ridge,ridge'"),
     (["--methods=two-stage network"], r"--methods must be different ones of logistic"),
@@ -188,6 +206,7 @@ REFUSED = [
     (["--data=wine", "--folds=49"], r"--data wine: folds must be .* 48 of 2, got 49"),
     (["--resume", "--force"], r"--resume and --force exclude each other"),
     (["--neurons=0"], r"'--neurons': 0 is not in the range"),
+    (["--repeats=0"], r"'--repeats': 0 is not in the range"),
     (["--workers=0"], r"'--workers': 0 is not in the range"),
 ]
 
@@ -198,7 +217,9 @@ def test_bad_options_are_explained_and_leave_nothing(options, message, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("option", ["--methods=ridge", "--neurons=3", "--steps=0", "--resume"])
+@pytest.mark.parametrize(
+    "option", ["--methods=ridge", "--neurons=3", "--steps=0", "--repeats=2", "--resume"]
+)
 def test_options_of_tuning_are_refused_without_it(option, tmp_path):
     result = CliRunner().invoke(compare, ["--data=iris", option, "--out", str(tmp_path / "run")])
     refuse(result, rf"{option.partition('=')[0]} is for --tuned")
@@ -213,3 +234,22 @@ def refuse(result, message):
 def test_the_default_is_all_methods():
     assert list(TunedConfig(("iris",)).spaces()) == [OURS, *TunedConfig(("iris",)).methods]
     assert len(TunedConfig(("iris",)).methods) == 8
+
+
+def test_few_samples_are_cut_into_folds_again(data, whole, tmp_path):
+    out = tmp_path / "run"
+    once = invoke("--data", data[0], "--target=kind", "--repeats=3", "--out", out, "--quiet")
+    assert once.exit_code == 0, once.output
+    assert "mean of 3 x 2 stratified folds" in once.stdout
+    records, first = (pd.read_csv(folder / "compare.csv") for folder in (out, whole[0]))
+    assert len(records) == 3 * len(first)
+    pd.testing.assert_frame_equal(
+        records.loc[records["fold"] < 2, NUMBERS].reset_index(drop=True), first[NUMBERS]
+    )
+    assert len(pd.read_csv(out / "predictions.csv")) == 3 * len(data[1])
+    shutil.rmtree(out)
+    options = [option for option in SMALL if not option.startswith("--repeats")]
+    arguments = ["--data", str(data[0]), "--target=kind", "--out", str(out), "--quiet"]
+    default = CliRunner().invoke(compare, [*options, *arguments])
+    assert default.exit_code == 0, default.output
+    pd.testing.assert_frame_equal(pd.read_csv(out / "compare.csv")[NUMBERS], records[NUMBERS])

@@ -290,14 +290,16 @@ def test_start_is_left_as_it_is():
 
 
 BAD = [
-    ({"n_steps": -1}, "n_steps must be >= 0"),
+    ({"n_steps": -1}, "n_steps must be an integer >= 0, got -1"),
+    ({"n_steps": 10.0}, "n_steps must be an integer >= 0, got 10.0"),
     ({"step_size": 0.0}, "step_size must be a finite number > 0, got 0.0"),
     ({"step_size": math.nan}, "step_size must be a finite number > 0"),
     ({"step_size": "fast"}, "step_size must be a finite number > 0, got 'fast'"),
     ({"step_size": lambda step: -1.0}, "step_size at step 0 must be"),
-    ({"batch_size": 0}, "batch_size must be between 1 and n = 6, got 0"),
-    ({"batch_size": 7}, "batch_size must be between 1 and n = 6"),
-    ({"every": 0}, "every must be >= 1"),
+    ({"batch_size": 0}, "batch_size must be an integer between 1 and n = 6, got 0"),
+    ({"batch_size": 7}, "batch_size must be an integer between 1 and n = 6"),
+    ({"batch_size": 2.5}, "batch_size must be an integer between 1 and n = 6, got 2.5"),
+    ({"every": 0}, "every must be an integer >= 1"),
     ({"observers": {"loss": lambda state: 0.0}}, "must not be called 'loss'"),
 ]
 

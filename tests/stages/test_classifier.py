@@ -205,7 +205,7 @@ CASES = [
     ({"activation": "cos"}, "activation must be one of"),
     ({"truncation": -1.0}, "truncation must be > 0"),
     ({"step_size": -0.5}, "step_size must be a finite number > 0"),
-    ({"batch_size": 151}, "batch_size must be between 1 and n = 150"),
+    ({"batch_size": 151}, "batch_size must be an integer between 1 and n = 150"),
     ({"intercept": -1.0}, "intercept must be >= 0"),
     ({"random_state": -3}, "random_state must be an int >= 0"),
     ({"step_size": 1e4}, r"step_size=10000.0 diverged after step 0: take a smaller one, or 'auto'"),

@@ -104,7 +104,7 @@ def test_solver_starts_from_a_cloud_and_dynamics_from_a_sample():
 
 
 BAD = [
-    ({}, X[:, :3], Y, r"X \(with the intercept\) must be as .* warm_start, 5 columns, got 4"),
+    ({}, X[:, :3], Y, "X has 3 features, but TwoStageClassifier is expecting 4"),
     ({}, X[:100], Y[:100], r"y must hold the classes .*, \[0, 1, 2\], got \[0, 1\]"),
     ({"n_neurons": 41}, X, Y, "n_neurons must be as in the last fit with warm_start, 40, got 41"),
     ({"n_hidden_features": 5}, X, Y, "n_hidden_features must be as in the last .*, 16, got 5"),
@@ -115,7 +115,8 @@ BAD = [
 @pytest.mark.parametrize(("change", "x", "y", "message"), BAD)
 def test_what_does_not_fit_is_named_and_nothing_is_lost(change, x, y, message):
     model = TwoStageClassifier(**COLD).fit(X, Y)
-    before = model.coef_
+    before, expected = model.coef_, model.predict(X)
     with pytest.raises(ValueError, match=message):
         model.set_params(**change).fit(x, y)
     assert model.coef_ is before
+    np.testing.assert_array_equal(model.predict(X), expected)
