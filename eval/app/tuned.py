@@ -33,7 +33,8 @@ class TunedConfig:
     """All that decides the numbers of a tuned comparison; options by their names.
 
     `methods` are those beside the two-stage network, `neurons` and `steps` its size and its
-    steps of stage one. `repeats` None means :func:`eval.tuned.default_repeats`.
+    steps of stage one. For `repeats` None see :func:`eval.tuned.default_repeats`, for
+    `steps` None :func:`eval.tuned.tuned_methods`.
     """
 
     data: tuple[str, ...]
@@ -43,7 +44,7 @@ class TunedConfig:
     seed: int = 0
     methods: tuple[str, ...] = METHODS
     neurons: int = 1000
-    steps: int = 1500
+    steps: int | None = None
 
     def spaces(self) -> dict[str, Method]:
         """Methods by name with their candidates, ours first.

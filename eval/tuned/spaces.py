@@ -28,6 +28,16 @@ FULL_BATCH = 2000
 BATCH_SIZE = 256
 """Its samples a step beyond that."""
 
+STEPS, BATCH_STEPS = 1500, 4000
+"""Its steps with all samples, and with batches."""
+
+FORMS: tuple[dict[str, Any], ...] = (
+    {"activation": "tanh", "gamma": 1.0},
+    {"activation": "tanh", "gamma": 10.0},
+    {"activation": "relu", "gamma": 1.0},
+)
+"""Its functions, each with every beta."""
+
 
 @dataclass(frozen=True)
 class Method:
@@ -49,13 +59,15 @@ class Method:
     candidates: tuple[dict[str, Any], ...]
 
 
-def tuned_methods(n_neurons: int = 1000, n_steps: int = 1500) -> dict[str, Method]:
+def tuned_methods(n_neurons: int = 1000, n_steps: int | None = None) -> dict[str, Method]:
     """All methods by name, ours first, each with :data:`N_CANDIDATES` candidates.
 
     Parameters
     ----------
-    n_neurons, n_steps : int
-        Size and steps of the two-stage network, the same in all of its candidates.
+    n_neurons : int
+        Size of the two-stage network, the same in all of its candidates.
+    n_steps : int, optional
+        Its steps; None means 1,500 with all samples (up to 2,000), and 4,000 with batches.
 
     Examples
     --------
@@ -63,11 +75,12 @@ def tuned_methods(n_neurons: int = 1000, n_steps: int = 1500) -> dict[str, Metho
     >>> len(methods), {len(method.candidates) for method in methods.values()}
     (9, {9})
     >>> methods["two-stage network"].candidates[0]
-    {'beta': 1000.0, 'gamma': 1.0}
+    {'beta': 100.0, 'activation': 'tanh', 'gamma': 1.0}
     """
-    ours = partial(_two_stage, n_neurons=n_neurons, max_iter=n_steps)
+    ours = partial(_two_stage, n_neurons=n_neurons, n_steps=n_steps)
+    candidates = tuple({"beta": beta, **form} for beta in (1e2, 1e4, 1e6) for form in FORMS)
     methods = (
-        Method(OURS, ours, _grid(beta=(1e3, 1e4, 1e5), gamma=(1.0, 3.0, 10.0))),
+        Method(OURS, ours, candidates),
         Method("logistic regression", _logistic, _grid(C=_powers(-4, 4))),
         Method("ridge", _ridge, _grid(alpha=_powers(-3, 5)[::-1])),
         Method("linear SVC", _linear_svc, _grid(C=_powers(-5, 3))),
@@ -97,9 +110,16 @@ def _powers(low: int, high: int) -> tuple[float, ...]:
     return tuple(float(f"1e{k}") for k in range(low, high + 1))
 
 
-def _two_stage(n: int, _: int, seed: int, **settings: Any) -> TwoStageClassifier:
-    batch_size = BATCH_SIZE if n > FULL_BATCH else None
-    return TwoStageClassifier(batch_size=batch_size, random_state=seed, **settings)
+def _two_stage(
+    n: int, _: int, seed: int, *, n_steps: int | None, **settings: Any
+) -> TwoStageClassifier:
+    batch_size, steps = (None, STEPS) if n <= FULL_BATCH else (BATCH_SIZE, BATCH_STEPS)
+    return TwoStageClassifier(
+        batch_size=batch_size,
+        max_iter=steps if n_steps is None else n_steps,
+        random_state=seed,
+        **settings,
+    )
 
 
 def _logistic(_: int, __: int, ___: int, **settings: Any) -> LogisticRegression:

@@ -347,3 +347,15 @@ def test_repeats_do_not_make_test_samples_more(wine):
     assert thrice.test_error("k-NN").estimate == 0
     assert thrice.test_error("k-NN") == pytest.approx(once.test_error("k-NN"))
     assert once.test_error("k-NN").high > 0
+
+
+def test_the_network_takes_batches_of_many_samples_and_more_steps_of_them():
+    for n, n_steps, expected in (
+        (2000, None, (None, 1500)),
+        (2001, None, (256, 4000)),
+        (2001, 7, (256, 7)),
+    ):
+        method = tuned_methods(n_steps=n_steps)[OURS]
+        model = method.build(n, 5, 0, **method.candidates[-1])
+        assert (model.batch_size, model.max_iter) == expected
+        assert (model.beta, model.gamma, model.activation) == (1e6, 1.0, "relu")
