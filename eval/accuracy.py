@@ -18,6 +18,7 @@ __all__ = [
     "mismatch_error",
     "mismatch_interval",
     "repeated_error",
+    "share_interval",
 ]
 
 
@@ -118,6 +119,19 @@ def mean_interval(values: ArrayLike, *, confidence: float = 0.95, overlap: float
     error = float(v.std(ddof=1)) * math.sqrt(1 / len(v) + overlap)
     half = float(student.ppf((1 + confidence) / 2, len(v) - 1)) * error
     return Interval(mean, mean - half, mean + half)
+
+
+def share_interval(values: ArrayLike, *, overlap: float = 0.0) -> Interval:
+    """:func:`mean_interval` of what lies between 0 and 1, errors or NC1, with its ends there too.
+
+    Examples
+    --------
+    >>> [round(v, 3) for v in share_interval([0.0, 0.1, 0.2])]
+    [0.1, 0.0, 0.348]
+    """
+    mean, *ends = mean_interval(values, overlap=overlap)
+    # np.clip keeps the NaN ends of one value.
+    return Interval(mean, *(float(end) for end in np.clip(ends, 0.0, 1.0)))
 
 
 def error_interval(errors: ArrayLike, pooled: Interval, overlap: float = 0.0) -> Interval:

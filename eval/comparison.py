@@ -23,6 +23,7 @@ from eval.accuracy import (
     mean_interval,
     mismatch_error,
     mismatch_interval,
+    share_interval,
 )
 from eval.baselines import comparison_models
 from eval.collapse import nc1
@@ -127,6 +128,8 @@ class Comparison:
         Labels of all test samples, fold by fold: with folds, every sample once a repeat.
     predictions : dict of str to ndarray (m,)
         By method, what it predicted of them.
+    samples : ndarray (m,)
+        Their places among all samples.
     repeats : int
         How often the data were cut into folds. The folds of one repeat follow each other.
     """
@@ -134,6 +137,7 @@ class Comparison:
     records: tuple[FoldRecord, ...]
     labels: NDArray[Any]
     predictions: dict[str, NDArray[Any]]
+    samples: NDArray[np.intp]
     repeats: int = 1
 
     @property
@@ -191,7 +195,7 @@ class Comparison:
         records = self.of(method)
         return MethodSummary(
             method,
-            train_error=mean_interval(
+            train_error=share_interval(
                 [record.train_error for record in records], overlap=self.overlap
             ),
             test_error=self.test_error(method),
@@ -276,25 +280,27 @@ def compare_baselines(
     check_classification_targets(labels)
     methods = _methods(random_state, models, network, controls)
     results: list[tuple[FoldRecord, NDArray[Any]]] = []
-    tested = []
+    tests = []
     for fold, (train, test) in enumerate(stratified_splits(labels, folds, test_size, random_state)):
         parts = _prepare(x[train], labels[train], x[test], labels[test], standardize)
-        tested.append(labels[test])
+        tests.append(test)
         for method, model in methods.items():
             results.append(measure_fold(method, clone(model), fold, parts))
             if on_record is not None:
                 on_record(results[-1][0])
-    return gather(tested, results)
+    return gather(labels, tests, results)
 
 
 def gather(
-    tested: Sequence[NDArray[Any]],
+    labels: NDArray[Any],
+    tests: Sequence[NDArray[np.intp]],
     results: Iterable[tuple[FoldRecord, NDArray[Any]]],
     repeats: int = 1,
 ) -> Comparison:
     """Put records and predictions together, ours first and fold by fold, in any order given.
 
-    `tested` holds the labels of the test samples, fold by fold, those of one repeat together.
+    `tests` holds the places of the test samples among the `labels`, fold by fold, those of
+    one repeat together.
     """
     by_method: dict[str, list[tuple[FoldRecord, NDArray[Any]]]] = {}
     for record, predicted in sorted(results, key=lambda result: result[0].fold):
@@ -302,8 +308,9 @@ def gather(
     names = sorted(by_method, key=lambda name: name != OURS)
     return Comparison(
         tuple(record for name in names for record, _ in by_method[name]),
-        np.concatenate(tested),
+        labels[np.concatenate(tests)],
         {name: np.concatenate([each for _, each in by_method[name]]) for name in names},
+        np.concatenate(tests),
         repeats,
     )
 
@@ -427,4 +434,4 @@ def _nc1_where_defined(features: NDArray[np.float64] | None, y: NDArray[Any]) ->
 
 def _mean_where_defined(values: Sequence[float | None], overlap: float) -> Interval | None:
     numbers = [value for value in values if value is not None]
-    return mean_interval(numbers, overlap=overlap) if numbers else None
+    return share_interval(numbers, overlap=overlap) if numbers else None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from numbers import Integral, Real
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -213,19 +213,25 @@ def run_langevin(
     ('completed', 6)
     """
     names = dict(observers or {})
-    _check_arguments(problem, particles, n_steps, batch_size, generator, names, every)
+    _check_arguments(problem, particles, generator, names)
+    n_steps = check_integer("n_steps", n_steps, 0)
+    every = check_integer("every", every, 1)
+    n = problem.n_samples
+    size = (
+        None if batch_size is None else check_integer("batch_size", batch_size, 1, n, high_is="n")
+    )
     heat = _temperatures(problem, temperature)
     weight = _layer_weight(problem, train_w, lambda_w)
     dynamics = Dynamics(
         problem,
         particles,
-        batch_size=batch_size,
+        batch_size=size,
         scheme=_scheme(scheme),
         lambda_w=weight,
         noisy=callable(temperature) or heat(0) > 0,
         generator=generator,
     )
-    sizes = StepSizes(dynamics.everything.problem, step_size, batch_size, weight)
+    sizes = StepSizes(dynamics.everything.problem, step_size, size, weight)
     parts = _stateful(dynamics, sizes, names)
     history: dict[str, list[float]] = {}
     sound, w, last = particles.clone(), problem.w, 0
@@ -403,11 +409,8 @@ def _layer_weight(problem: Problem, train_w: bool, lambda_w: float | None) -> fl
 def _check_arguments(
     problem: Problem,
     particles: Particles,
-    n_steps: int,
-    batch_size: int | None,
     generator: torch.Generator,
     observers: Mapping[str, Observer],
-    every: int,
 ) -> None:
     widths = (particles.a.shape[1], particles.u.shape[1])
     if widths != (problem.n_features, problem.n_inputs):
@@ -424,15 +427,6 @@ def _check_arguments(
         raise ValueError("particles must be finite, got NaN or inf")
     if generator.device.type != problem.device.type:
         raise ValueError(f"generator must be on {problem.device}, got {generator.device}")
-    check_integer("n_steps", n_steps, 0)
-    check_integer("every", every, 1)
-    if batch_size is not None and not (
-        isinstance(batch_size, Integral) and 1 <= batch_size <= problem.n_samples
-    ):
-        raise ValueError(
-            f"batch_size must be an integer between 1 and n = {problem.n_samples}, "
-            f"got {batch_size!r}"
-        )
     taken = sorted(set(observers) & set(_RECORDED))
     if taken:
         raise ValueError(f"observers must not be called {taken[0]!r}: the history has that entry")

@@ -117,10 +117,12 @@ class Problem:
 
     def to(self, target: torch.dtype | torch.device | str) -> Problem:
         """Return the problem in another dtype or on another device."""
-        weight = self.sample_weight
+        x, weight = self.x.to(target), self.sample_weight
+        if (x.dtype, x.device) == (self.dtype, self.device):
+            return self
         return replace(
             self,
-            x=self.x.to(target),
+            x=x,
             y=self.y.to(target),
             w=self.w.to(target),
             sample_weight=None if weight is None else weight.to(target),

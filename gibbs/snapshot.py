@@ -53,9 +53,20 @@ def packed(parts: Mapping[str, Stateful]) -> dict[str, Tensor]:
 
 
 def unpack(state: Mapping[str, Tensor], parts: Mapping[str, Stateful]) -> None:
-    """Give each part its own back."""
+    """Give each part its own back.
+
+    Raises
+    ------
+    ValueError
+        If a part misses something.
+    """
     for name, part in parts.items():
         start = f"{name}/"
-        part.load_state_dict(
-            {key.removeprefix(start): v for key, v in state.items() if key.startswith(start)}
-        )
+        own = {key.removeprefix(start): v for key, v in state.items() if key.startswith(start)}
+        try:
+            part.load_state_dict(own)
+        except KeyError as error:
+            raise ValueError(
+                f"the snapshot must hold {start}{error.args[0]}, from which this run goes on: "
+                "it is one of another run"
+            ) from error

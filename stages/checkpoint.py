@@ -21,7 +21,7 @@ from stages.files import checksum, whole_file
 
 __all__ = ["Checkpoint", "fingerprint"]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout of the files."""
 
 N_KEPT = 2
@@ -159,6 +159,8 @@ def fingerprint(
 
 def _as_json(value: Any) -> Any:
     """Infinity is no number of JSON, and a function has an address in its repr."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, (str, int, bool, type(None))):
         return value
     return getattr(value, "__qualname__", re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value)))

@@ -463,7 +463,7 @@ class TwoStageClassifier(
         if self.n_threads is not None:
             check_integer("n_threads", self.n_threads, 1)
         if self.n_hidden_features != "auto":
-            check_integer("n_hidden_features", self.n_hidden_features, q, " (the classes)")
+            check_integer("n_hidden_features", self.n_hidden_features, q, low_is="the classes")
         if not 0 <= self.intercept < math.inf:
             raise ValueError(f"intercept must be >= 0 and finite, got {self.intercept}")
 

@@ -20,7 +20,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     scratch = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield scratch
-        with scratch.open("rb") as file:
+        with scratch.open("r+b") as file:
             os.fsync(file.fileno())
         os.replace(scratch, path)
     finally:

@@ -61,7 +61,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     Raises
     ------
     FileExistsError
-        If another process holds it.
+        If another process holds it, or has replaced it.
     """
     if fcntl is None:
         yield
@@ -76,6 +76,8 @@ def alone_in(folder: Path) -> Iterator[None]:
             ) from error
         except OSError:
             pass
+        if not os.path.samestat(os.fstat(descriptor), os.stat(folder)):
+            raise FileExistsError(f"{folder} has just been replaced by another process")
         yield
     finally:
         os.close(descriptor)
@@ -116,7 +118,7 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     try:
         yield scratch
         scratch.chmod(0o755)
-        _put_in_place(scratch, out)
+        _put_in_place(scratch, out, force=force)
         made = []
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -124,10 +126,12 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
             folder.rmdir()
 
 
-def _put_in_place(scratch: Path, out: Path) -> None:
+def _put_in_place(scratch: Path, out: Path, *, force: bool) -> None:
     if not out.exists():
         scratch.rename(out)
         return
+    if not force:
+        raise FileExistsError(f"{out} has appeared meanwhile: choose another --out, or --force")
     old = scratch.with_name(scratch.name + "-old")
     out.rename(old)
     scratch.rename(out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ def job_folder(
 ) -> Iterator[Path]:
     """Yield the folder of the jobs of a new study or figure, or of one to go on with.
 
+    All that is written to `out` is written within the context, which keeps others out.
+
     Parameters
     ----------
     kind, name : str
@@ -59,7 +61,8 @@ def job_folder(
                 f"{out} exists already: go on with it by --resume, replace it by --force, or "
                 "choose another --out"
             )
-        with staged_folder(out, force=force) as scratch:
+        earlier = alone_in(out) if out.is_dir() else nullcontext()
+        with earlier, staged_folder(out, force=force) as scratch:
             (scratch / "jobs").mkdir()
             dump(scratch / "config.json", {kind: name, **config, "versions": dict(versions)})
     else:
@@ -67,14 +70,21 @@ def job_folder(
     jobs = out / "jobs"
     try:
         with alone_in(out):
-            for scratch in (*out.glob(".*"), *jobs.glob(".*")):
-                scratch.unlink()
+            for folder in (out, jobs):
+                _sweep(folder)
             yield jobs
     except BrokenProcessPool as error:
         raise InputError(
             "a worker process was killed, perhaps for want of memory: what is finished is in "
             f"{out}; go on with --resume and fewer --workers"
         ) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a kill has left half-written, see :func:`stages.files.whole_file`."""
+    for path in folder.glob(".*-*"):
+        if path.name[1:].partition("-")[0].isdigit() and path.is_file():
+            path.unlink(missing_ok=True)
 
 
 def _check_same(
@@ -90,8 +100,8 @@ def _check_same(
     for key, value in json.loads(json.dumps(dict(config))).items():
         if stored.get(key) != value:
             raise ValueError(
-                f"{out} is a {kind} with --{key.replace('_', '-')} {_listed(stored.get(key))}, "
-                f"not {_listed(value)}: give the same, or choose another --out"
+                f"{out} is a {kind} {_told(key, stored.get(key), value)}: give the same, "
+                "or choose another --out"
             )
     for package, value in versions.items():
         found = stored.get("versions", {}).get(package)
@@ -99,6 +109,14 @@ def _check_same(
             raise ValueError(
                 f"{out} was computed with {package} {found}, not {value}: choose another --out"
             )
+
+
+def _told(key: str, stored: Any, value: Any) -> str:
+    """Say what an option was and is; None is one that was not given."""
+    option = f"--{key.replace('_', '-')}"
+    if stored is None:
+        return f"without {option}, not with {_listed(value)}"
+    return f"with {option} {_listed(stored)}, not {'without' if value is None else _listed(value)}"
 
 
 def _listed(value: Any) -> str:

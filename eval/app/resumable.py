@@ -78,15 +78,15 @@ def resumable(
         with alone_in(folder):
             shutil.rmtree(folder)
     folder.mkdir()
-    try:
-        with alone_in(folder):
+    with alone_in(folder):
+        try:
             text = json.dumps(dataclasses.asdict(config) | {"versions": versions()}, indent=2)
             with whole_file(folder / CONFIG) as scratch:
                 scratch.write_text(text, encoding="utf-8")
             yield Checkpoint(folder / CHECKPOINTS, seconds=seconds)
-    except BaseException:
-        forget(out)
-        raise
+        except BaseException:
+            forget(out)
+            raise
 
 
 def _is_partial(folder: Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from eval.accuracy import Interval, mean_interval, repeated_error
+from eval.accuracy import Interval, mean_interval, repeated_error, share_interval
 from eval.app.formats import as_text
 from eval.comparison import OURS
 
@@ -27,9 +27,9 @@ class Score:
 
 
 def summarize(values: list[float | None], overlap: float) -> Interval | None:
-    """Mean over the repetitions with its t interval; None for a method without that number."""
+    """Mean share over the repetitions, with its interval; None for a method without it."""
     numbers = [value for value in values if value is not None]
-    return mean_interval(numbers, overlap=overlap) if numbers else None
+    return share_interval(numbers, overlap=overlap) if numbers else None
 
 
 def summarize_error(scores: list[Score], overlap: float) -> Interval | None:

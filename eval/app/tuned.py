@@ -134,10 +134,9 @@ def execute(
         for place, data in enumerate(loaded)
         for job in plan(data, place, spaces, config.folds, config.repeats, config.seed)
     ]
-    candidates = {name: list(method.candidates) for name, method in spaces.items()}
     # Like a version of a package: a folder is not gone on with where one has changed.
     sources = {f"data {data.name}": fingerprint(data) for data in loaded}
-    sources["search spaces"] = _checksum(candidates)
+    sources["search spaces"] = _checksum(spaces)
     with job_folder(
         "comparison",
         "tuned",
@@ -150,10 +149,18 @@ def execute(
         measured = measure(
             jobs, loaded, folder, folds=config.folds, workers=workers, progress=progress
         )
-    results = [Result(data, measured[data.name]) for data in loaded]
-    write(results, candidates, out)
+        results = [Result(data, measured[data.name]) for data in loaded]
+        write(results, {name: list(each.candidates) for name, each in spaces.items()}, out)
     return results
 
 
-def _checksum(candidates: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(candidates).encode()).hexdigest()[:16]
+def _checksum(spaces: dict[str, Method]) -> str:
+    """Of all candidates with what is fixed in them, for few samples and for many."""
+    told = {
+        f"{name}, {n} samples": [
+            method.build(n, 10, 0, **settings).get_params() for settings in method.candidates
+        ]
+        for name, method in spaces.items()
+        for n in (100, 100_000)
+    }
+    return hashlib.sha256(json.dumps(told, default=repr).encode()).hexdigest()[:16]

@@ -111,9 +111,9 @@ def measure(
 
 
 def _assemble(data: str, jobs: list[Job], results: list[_Result], folds: int) -> Comparison:
-    tested = [job.labels[job.test] for job in jobs if job.data == data and job.method.name == OURS]
+    ours = [job for job in jobs if job.data == data and job.method.name == OURS]
     mine = [(record, predicted) for name, record, predicted in results if name == data]
-    return gather(tested, mine, len(tested) // folds)
+    return gather(ours[0].labels, [job.test for job in ours], mine, len(ours) // folds)
 
 
 def run_job(job: Job) -> dict[str, Any]:

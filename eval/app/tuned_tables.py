@@ -124,8 +124,9 @@ def write(results: list[Result], candidates: dict[str, Any], folder: Path) -> No
     """Write tables and figure into the folder of the comparison, each of them whole."""
     from eval.app.comparison_figures import draw_tuned
 
-    records = [
-        {"data": result.data.name, **dataclasses.asdict(record)}
+    records: list[dict[str, Any]] = [
+        {"data": result.data.name, "repeat": _repeat(result.comparison, record.fold)}
+        | dataclasses.asdict(record)
         for result in results
         for record in result.comparison.records
     ]
@@ -177,6 +178,18 @@ def _predictions(result: Result) -> pd.DataFrame:
     first = comparison.of(comparison.methods[0])
     folds = np.repeat([row.fold for row in first], [row.n_test for row in first])
     return pd.DataFrame(
-        {"data": result.data.name, "fold": folds, "label": comparison.labels}
+        {
+            "data": result.data.name,
+            "repeat": [_repeat(comparison, fold) for fold in folds],
+            "fold": folds,
+            "sample": comparison.samples,
+            "label": comparison.labels,
+        }
         | comparison.predictions
     )
+
+
+def _repeat(comparison: Comparison, fold: int) -> int:
+    """Which cut of the data a fold belongs to, from 0."""
+    folds = len(comparison.of(comparison.methods[0]))
+    return int(fold) * comparison.repeats // folds

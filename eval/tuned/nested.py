@@ -176,7 +176,7 @@ def compare_tuned(
             results.append((record, predicted))
             if on_record is not None:
                 on_record(record)
-    return gather([labels[test] for _, test in splits], results, times)
+    return gather(labels, [test for _, test in splits], results, times)
 
 
 def default_repeats(n: int) -> int:

@@ -67,7 +67,7 @@ def tuned_methods(n_neurons: int = 1000, n_steps: int | None = None) -> dict[str
     n_neurons : int
         Size of the two-stage network, the same in all of its candidates.
     n_steps : int, optional
-        Its steps; None means 1,500 with all samples (up to 2,000), and 4,000 with batches.
+        Its steps; None means 1,500 with all samples, up to 2,000 of a fit, then 4,000 of 256.
 
     Examples
     --------

@@ -6,7 +6,7 @@ from scipy.stats import binom, norm
 from sklearn.metrics import balanced_accuracy_score
 
 from eval import Interval, mean_interval, mismatch_error, mismatch_interval
-from eval.accuracy import error_interval
+from eval.accuracy import error_interval, share_interval
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -115,3 +115,17 @@ def test_error_interval_is_the_wider_of_student_and_binomial():
     assert spread == pytest.approx((0.2, 0.0, 0.2 + half))
     near = error_interval([0.2, 0.2], Interval(0.3, 0.25, 0.4))
     assert near == pytest.approx((0.2, 0.15, 0.3))
+
+
+def test_a_share_stays_between_0_and_1():
+    values = [0.01, 0.02, 0.2]
+    mean, low, high = mean_interval(values)
+    assert low < 0
+    assert share_interval(values) == (mean, 0.0, high)
+    complements = share_interval([1 - value for value in values], overlap=0.25)
+    assert complements.high == 1.0
+    assert complements.low == mean_interval([1 - value for value in values], overlap=0.25).low
+    one = share_interval([0.3])
+    assert one.estimate == 0.3
+    assert math.isnan(one.low)
+    assert math.isnan(one.high)

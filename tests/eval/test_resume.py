@@ -39,12 +39,22 @@ def start(*options):
     )
 
 
-def kill_on_the_way(process, partial, seconds):
-    """Kill a run some time after its first checkpoint."""
+def last_step(partial):
+    """Step of the last checkpoint; -1 for none."""
+    steps = [path.stem for path in partial.glob("checkpoints/*/*/step-*.json")]
+    return max((int(step.removeprefix("step-")) for step in steps), default=-1)
+
+
+def wait_for_step(partial, beyond):
+    """Wait for a checkpoint of a later step."""
     end = time.monotonic() + 60
-    while not list(partial.glob("checkpoints/*/*/step-*.json")) and time.monotonic() < end:
+    while last_step(partial) <= beyond and time.monotonic() < end:
         time.sleep(0.01)
-    time.sleep(seconds)
+
+
+def kill_on_the_way(process, partial, beyond):
+    """Kill a run after a checkpoint of a later step."""
+    wait_for_step(partial, beyond)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL, "ended before it was killed"
@@ -81,7 +91,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, step
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     partial = tmp_path / "killed.partial"
     process = start(*LONG, "--checkpoint", 0, "--out", killed)
-    kill_on_the_way(process, partial, 0.3)
+    kill_on_the_way(process, partial, beyond=0)
     assert not killed.exists()
 
     again = CliRunner().invoke(main, ["run", *LONG, "--out", str(killed)])
@@ -91,8 +101,9 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, step
     assert other.exit_code == 2
     assert "--resume goes on with the run's own settings: no --beta" in other.stderr
 
+    reached = last_step(partial)
     process = start("--resume", killed, "--checkpoint", 0)
-    kill_on_the_way(process, partial, 1.5)
+    kill_on_the_way(process, partial, beyond=reached)
     result = CliRunner().invoke(main, ["run", "--resume", str(killed), "--quiet"])
     assert result.exit_code == 0, result.output
     assert len(steps_taken) < 3000
@@ -110,10 +121,7 @@ def test_ctrl_c_can_be_taken_back(tmp_path, steps_taken):
     out, whole = tmp_path / "run", tmp_path / "whole"
     process = start(*LONG, "--checkpoint", 0, "--out", out)
     partial = tmp_path / "run.partial"
-    end = time.monotonic() + 60
-    while not list(partial.glob("checkpoints/*/*/step-*.json")) and time.monotonic() < end:
-        time.sleep(0.01)
-    time.sleep(0.3)  # beyond step 0
+    wait_for_step(partial, beyond=0)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 0
@@ -180,9 +188,7 @@ def test_no_steps_at_all(tmp_path):
 def test_two_processes_do_not_go_on_with_the_same_run(tmp_path):
     out, partial = tmp_path / "run", tmp_path / "run.partial"
     process = start(*LONG, "--checkpoint", 0, "--out", out)
-    end = time.monotonic() + 60
-    while not list(partial.glob("checkpoints/*/*/step-*.json")) and time.monotonic() < end:
-        time.sleep(0.01)
+    wait_for_step(partial, beyond=0)
     message = f"{partial} is in use by another process: wait for its end, or stop it"
     for options in (["--resume", str(out)], [*LONG, "--out", str(out), "--force"]):
         result = CliRunner().invoke(main, ["run", *options, "--quiet"])
@@ -199,20 +205,25 @@ def test_twenty_kills_at_random_moments(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     partial, chance = tmp_path / "killed.partial", random.Random(1)
     options = [*LONG, "--checkpoint", 0, "--out", killed]
-    for _ in range(20):
+    progressed = 0
+    for kill in range(20):
+        reached = last_step(partial)
         process = start(*options)
-        end = time.monotonic() + 60
-        while not (partial / "config.json").exists() and time.monotonic() < end:
-            time.sleep(0.01)
-        time.sleep(chance.uniform(0, 2) if partial.exists() else 0)
+        # Half of the kills come at any moment, the others after some progress.
+        if kill % 2:
+            time.sleep(chance.uniform(0, 3))
+        else:
+            wait_for_step(partial, reached)
+            time.sleep(chance.uniform(0, 0.2))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         if killed.exists():  # it had ended before
-            assert not partial.exists()
             killed.rename(tmp_path / "early")
             break
+        progressed += last_step(partial) > reached
         options = ["--resume", killed, "--checkpoint", 0]
     else:
+        assert progressed >= 10
         result = CliRunner().invoke(main, ["run", "--resume", str(killed), "--quiet"])
         assert result.exit_code == 0, result.output
     result = CliRunner().invoke(main, ["run", *LONG, "--quiet", "--out", str(whole)])

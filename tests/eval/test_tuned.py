@@ -265,7 +265,7 @@ def comparison(**errors):
         for fold, e in enumerate(row)
     ]
     labels = np.zeros(20 * len(errors["ours"]))
-    return Comparison(tuple(records), labels, dict.fromkeys(errors, labels))
+    return Comparison(tuple(records), labels, dict.fromkeys(errors, labels), np.arange(len(labels)))
 
 
 def test_ranks_differences_and_p_values_of_known_errors():

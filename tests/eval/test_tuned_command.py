@@ -183,6 +183,12 @@ def test_a_changed_file_or_option_is_refused(data, whole):
         again(data, whole[0], "--seed=1"), r"is a comparison with --seed 0, not 1: give the same"
     )
     refuse(again(data, whole[0], "--methods=ridge"), r"--methods ridge,k-NN, not ridge")
+    options = [option for option in SMALL if not option.startswith("--repeats")]
+    arguments = ["--data", str(path), "--target=kind", "--out", str(whole[0]), "--resume"]
+    refuse(
+        CliRunner().invoke(compare, [*options, *arguments]),
+        r"is a comparison with --repeats 1, not without: give the same",
+    )
     refuse(
         invoke("--data", path, "--target", "kind", "--out", whole[0]),
         r"go on with it by --resume, replace it by --force",
@@ -192,9 +198,12 @@ def test_a_changed_file_or_option_is_refused(data, whole):
 def test_a_folder_that_another_process_fills_is_left_to_it(data, whole, tmp_path):
     out = tmp_path / "run"
     shutil.copytree(whole[0], out)
+    message = r"run is in use by another process: wait for its end, or stop it"
     with alone_in(out):
-        refuse(again(data, out), r"run is in use by another process: wait for its end, or stop it")
+        refuse(again(data, out), message)
+        refuse(invoke("--data", data[0], "--target=kind", "--out", out, "--force"), message)
     assert again(data, out).exit_code == 0
+    assert invoke("--data", data[0], "--target=kind", "--out", out, "--force").exit_code == 0
 
 
 REFUSED = [
@@ -246,7 +255,13 @@ def test_few_samples_are_cut_into_folds_again(data, whole, tmp_path):
     pd.testing.assert_frame_equal(
         records.loc[records["fold"] < 2, NUMBERS].reset_index(drop=True), first[NUMBERS]
     )
-    assert len(pd.read_csv(out / "predictions.csv")) == 3 * len(data[1])
+    predicted = pd.read_csv(out / "predictions.csv")
+    for repeat, rows in predicted.groupby("repeat"):
+        assert set(rows["fold"]) == {2 * repeat, 2 * repeat + 1}
+        assert sorted(rows["sample"]) == list(range(len(data[1])))
+    labels = data[1]["kind"].to_numpy()
+    assert predicted["label"].tolist() == labels[predicted["sample"]].tolist()
+    assert records["repeat"].tolist() == (records["fold"] // 2).tolist()
     shutil.rmtree(out)
     options = [option for option in SMALL if not option.startswith("--repeats")]
     arguments = ["--data", str(data[0]), "--target=kind", "--out", str(out), "--quiet"]

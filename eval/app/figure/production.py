@@ -45,15 +45,15 @@ def produce(
         "figure", recipe.name, config, made_with, out, resume=resume, force=force
     ) as folder:
         runs = run_jobs(jobs, _rows, folder, workers=workers, progress=progress, label=recipe.name)
-    frame = pd.DataFrame(row for rows in runs for row in rows)
-    measured = recipe.measure(settings, frame)
-    cells = [flat(dataclasses.asdict(each) | {"value": each.value}) for each in measured]
-    for name, shown in ((recipe.name, frame), ("measured", pd.DataFrame(cells))):
-        with whole_file(out / f"{name}.csv") as scratch:
-            shown.to_csv(scratch, index=False)
-    with whole_file(out / "measured.md") as scratch:
-        scratch.write_text(markdown(table(measured)) + "\n", encoding="utf-8")
-    draw(recipe, settings, frame, out)
+        frame = pd.DataFrame(row for rows in runs for row in rows)
+        measured = recipe.measure(settings, frame)
+        cells = [flat(dataclasses.asdict(each) | {"value": each.value}) for each in measured]
+        for name, shown in ((recipe.name, frame), ("measured", pd.DataFrame(cells))):
+            with whole_file(out / f"{name}.csv") as scratch:
+                shown.to_csv(scratch, index=False)
+        with whole_file(out / "measured.md") as scratch:
+            scratch.write_text(markdown(table(measured)) + "\n", encoding="utf-8")
+        draw(recipe, settings, frame, out)
     return measured
 
 

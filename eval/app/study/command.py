@@ -138,9 +138,9 @@ def generalization(
         with study_folder(config, folder, resume=resume, force=force) as jobs:
             progress = not quiet and sys.stderr.isatty()
             results = execute(config, jobs, workers=workers or available_cores(), progress=progress)
-        rows = summarize(config, results)
-        rates = fit_rates(config, rows)
-        write(config, results, rows, rates, folder)
+            rows = summarize(config, results)
+            rates = fit_rates(config, rows)
+            write(config, results, rows, rates, folder)
     if as_json:
         click.echo(json.dumps(content(config, rows, rates) | {"folder": str(folder)}, indent=2))
         return

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import linregress
 from scipy.stats import t as student
 
-from eval.accuracy import Interval, mean_interval, repeated_error
+from eval.accuracy import Interval, repeated_error, share_interval
 from eval.app.study.jobs import JobResult, StudyConfig
 
 __all__ = ["PowerLaw", "fit_power_law", "fit_rates", "summarize"]
@@ -79,19 +79,12 @@ def summarize(config: StudyConfig, results: list[JobResult]) -> list[dict[str, A
         for n in sorted(config.sizes):
             runs = [r for r in results if (r.margin, r.n) == (margin, n)]
             row: dict[str, Any] = {"margin": margin, "n": n, "seeds": len(runs)}
-            row |= {name: _share([getattr(r, name) for r in runs]) for name in QUANTITIES}
+            row |= {name: share_interval([getattr(r, name) for r in runs]) for name in QUANTITIES}
             row["test_error"] = repeated_error(
                 [Interval(r.test_error, r.test_error_low, r.test_error_high) for r in runs]
             )
             rows.append(row)
     return rows
-
-
-def _share(values: list[float]) -> Interval:
-    """Mean interval of what lies between 0 and 1."""
-    mean, *ends = mean_interval(values)
-    # np.clip keeps the NaN ends of one value.
-    return Interval(mean, *(float(end) for end in np.clip(ends, 0.0, 1.0)))
 
 
 def fit_rates(config: StudyConfig, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
