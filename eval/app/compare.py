@@ -121,7 +121,7 @@ class Result:
 @click.option(
     "--steps",
     type=click.IntRange(0),
-    help="With --tuned: steps of stage one [default: 1500; 4000 of 256 for fits of more than 2000].",
+    help="With --tuned: steps of stage one [default: 1500; 4000 of 256 beyond 2000 a fit].",
 )
 @click.option(
     "--workers",
