@@ -145,6 +145,11 @@ class Comparison:
         """Names of the methods, ours first."""
         return tuple(dict.fromkeys(record.method for record in self.records))
 
+    @property
+    def folds(self) -> int:
+        """Folds of one repeat; 1 for one split."""
+        return len(self.of(self.methods[0])) // self.repeats
+
     def of(self, method: str) -> tuple[FoldRecord, ...]:
         """Records of one method, fold by fold.
 

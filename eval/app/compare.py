@@ -72,8 +72,8 @@ class Result:
         """Name, size and split in words."""
         n, d = self.data.x.shape
         records = self.comparison.records
-        repeats, folds = self.comparison.repeats, records[-1].fold + 1
-        cut = f"{repeats} x {folds // repeats}" if repeats > 1 else f"{folds}"
+        repeats, folds = self.comparison.repeats, self.comparison.folds
+        cut = f"{repeats} x {folds}" if repeats > 1 else f"{folds}"
         split = (
             f"mean of {cut} stratified folds"
             if folds > 1

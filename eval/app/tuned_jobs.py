@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from eval.app.parallel import run_jobs
 from eval.comparison import OURS, Comparison, gather
 from eval.data import Dataset
-from eval.tuned import Method, TunedRecord, default_repeats, outer_splits, tune_fold
+from eval.tuned import Method, TunedRecord, outer_splits, tune_fold
 
 __all__ = ["Job", "fingerprint", "measure", "plan", "run_job"]
 
@@ -59,8 +59,7 @@ def plan(
     """
     labels = _codes(data)
     try:
-        times = default_repeats(len(labels)) if repeats is None else repeats
-        splits = outer_splits(labels, folds, seed, times)
+        splits = outer_splits(labels, folds, seed, repeats)
     except ValueError as error:
         raise ValueError(f"--data {data.name}: {error}") from error
     return [

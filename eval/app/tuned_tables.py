@@ -125,7 +125,7 @@ def write(results: list[Result], candidates: dict[str, Any], folder: Path) -> No
     from eval.app.comparison_figures import draw_tuned
 
     records: list[dict[str, Any]] = [
-        {"data": result.data.name, "repeat": _repeat(result.comparison, record.fold)}
+        {"data": result.data.name, "repeat": record.fold // result.comparison.folds}
         | dataclasses.asdict(record)
         for result in results
         for record in result.comparison.records
@@ -180,16 +180,10 @@ def _predictions(result: Result) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "data": result.data.name,
-            "repeat": [_repeat(comparison, fold) for fold in folds],
+            "repeat": folds // comparison.folds,
             "fold": folds,
             "sample": comparison.samples,
             "label": comparison.labels,
         }
         | comparison.predictions
     )
-
-
-def _repeat(comparison: Comparison, fold: int) -> int:
-    """Which cut of the data a fold belongs to, from 0."""
-    folds = len(comparison.of(comparison.methods[0]))
-    return int(fold) * comparison.repeats // folds

@@ -158,9 +158,8 @@ def compare_tuned(
     chosen = tuned_methods() if methods is None else methods
     if OURS not in chosen:
         raise ValueError(f"methods must hold {OURS!r}, got {', '.join(chosen) or 'none'}")
-    times = default_repeats(len(labels)) if repeats is None else repeats
     results = []
-    splits = outer_splits(labels, folds, random_state, times)
+    splits = outer_splits(labels, folds, random_state, repeats)
     for fold, (train, test) in enumerate(splits):
         for method in chosen.values():
             record, predicted = tune_fold(
@@ -176,7 +175,7 @@ def compare_tuned(
             results.append((record, predicted))
             if on_record is not None:
                 on_record(record)
-    return gather(labels, [test for _, test in splits], results, times)
+    return gather(labels, [test for _, test in splits], results, len(splits) // folds)
 
 
 def default_repeats(n: int) -> int:
@@ -185,9 +184,11 @@ def default_repeats(n: int) -> int:
 
 
 def outer_splits(
-    labels: NDArray[Any], folds: int, random_state: int, repeats: int = 1
+    labels: NDArray[Any], folds: int, random_state: int, repeats: int | None = 1
 ) -> list[_Split]:
     """Training and test indices of the outer folds, repeat by repeat.
+
+    `repeats` None means :func:`default_repeats`.
 
     Raises
     ------
@@ -195,6 +196,8 @@ def outer_splits(
         If `repeats` is below 1, or a class too small for the outer folds or for the inner
         ones within them.
     """
+    if repeats is None:
+        repeats = default_repeats(len(labels))
     if repeats < 1:
         raise ValueError(f"repeats must be >= 1, got {repeats}")
     seeds = [random_state] + [_seed(random_state, 0, again) for again in range(1, repeats)]

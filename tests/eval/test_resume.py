@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from waiting import last_step, wait_for_step
 
 from eval.app.cli import main
 from gibbs.dynamics import Dynamics
@@ -37,19 +38,6 @@ def start(*options):
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-
-
-def last_step(partial):
-    """Step of the last checkpoint; -1 for none."""
-    steps = [path.stem for path in partial.glob("checkpoints/*/*/step-*.json")]
-    return max((int(step.removeprefix("step-")) for step in steps), default=-1)
-
-
-def wait_for_step(partial, beyond):
-    """Wait for a checkpoint of a later step."""
-    end = time.monotonic() + 60
-    while last_step(partial) <= beyond and time.monotonic() < end:
-        time.sleep(0.01)
 
 
 def kill_on_the_way(process, partial, beyond):

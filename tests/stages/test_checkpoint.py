@@ -6,13 +6,13 @@ import random
 import signal
 import time
 import warnings
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from problems import seeded, small_problem
+from waiting import last_step, wait_for, wait_for_step
 
 from gibbs import Annealed, Snapshot, sample_normal
 from gibbs.dynamics import Dynamics
@@ -283,29 +283,20 @@ def test_a_run_that_is_killed_twenty_times_ends_bitwise_as_if_it_had_not_been(tm
     folder, chance = tmp_path / "checkpoints", random.Random(0)
     last, progressed = -1, 0
 
-    def last_step():
-        steps = [int(path.stem.removeprefix("step-")) for path in folder.glob("step-*.json")]
-        return max(steps, default=-1)
-
-    def went_on(last):
-        return last_step() > last
-
-    def wait_for(what):
-        end = time.monotonic() + 60
-        while not what() and time.monotonic() < end:
-            time.sleep(0.005)
-
     for kill in range(20):
         started = tmp_path / f"started{kill}"
         process = start(folder, tmp_path / "killed", started)
         # Half of the kills come at any moment of a life, the others after some progress.
-        wait_for(started.exists if kill % 2 else partial(went_on, last))
+        if kill % 2:
+            wait_for(started.exists)
+        else:
+            wait_for_step(folder, last)
         time.sleep(chance.uniform(0.0, 0.15))
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         assert process.exitcode == -signal.SIGKILL, "ended before it was killed"
-        progressed += last_step() > last
-        last = last_step()
+        progressed += last_step(folder) > last
+        last = last_step(folder)
     assert progressed >= 10
     end = start(folder, tmp_path / "resumed", None)
     end.join()

@@ -18,11 +18,11 @@ class Network(Protocol):
 
     @property
     def n_classes(self) -> int:
-        """Q."""
+        """Number of classes q."""
 
     @property
     def hidden_features(self) -> int:
-        """P."""
+        """Number of features p."""
 
     @property
     def gamma(self) -> float:
