@@ -37,6 +37,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -P tests/lint_seeds.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

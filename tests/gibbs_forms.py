@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from seeds import seeded
 from torch import Tensor
 
 from gibbs import GibbsMeasure, Problem
@@ -16,7 +17,7 @@ def line_problem(
     inputs = torch.tensor(x, dtype=torch.float64)[:, None]
     sizes = torch.tensor(counts or [len(x) // q] * q)
     y = torch.eye(q, dtype=torch.float64)[torch.arange(q).repeat_interleave(sizes)]
-    noise = torch.randn(p, q, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noise = torch.randn(p, q, generator=seeded(), dtype=torch.float64)
     return Problem(inputs, y, torch.linalg.qr(noise)[0].contiguous(), **settings)
 
 

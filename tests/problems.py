@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from seeds import seeded
 
 from gibbs import Problem
 
@@ -20,7 +21,7 @@ def small_problem(
     **settings: Any,
 ) -> Problem:
     """Random inputs in the unit ball, one-hot targets by the first coordinate, W^T W = I."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     x = torch.randn(n, d, generator=generator, dtype=torch.float64)
     x /= x.norm(dim=1).max()
     ranks = x[:, 0].argsort().argsort()
@@ -34,8 +35,3 @@ def wide_problem(**settings: Any) -> Problem:
     """d = 16 and batches of 2: few enough for noise that waits."""
     settings = {"beta": 30.0, "lambda_rho": 0.1, "gamma": 4.0, "p": 3, "q": 2} | settings
     return small_problem(n=12, d=16, **settings)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    """A fresh generator on the CPU."""
-    return torch.Generator().manual_seed(seed)

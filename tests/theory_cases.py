@@ -1,7 +1,7 @@
 """Problems on which the statements of the theory are tested."""
 
 from gibbs_forms import line_problem
-from problems import seeded
+from seeds import seeded
 
 from gibbs import solve_gibbs
 

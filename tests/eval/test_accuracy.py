@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 from scipy.stats import binom, norm
+from seeds import numpy_generator
 from sklearn.metrics import balanced_accuracy_score
 
 from eval import Interval, mean_interval, mismatch_error, mismatch_interval
@@ -11,7 +12,7 @@ from eval.accuracy import error_interval, share_interval
 
 @pytest.mark.parametrize("seed", range(5))
 def test_mismatch_error_is_one_minus_balanced_accuracy(seed):
-    rng = np.random.default_rng(seed)
+    rng = numpy_generator(seed)
     truth = rng.choice(4, size=300, p=[0.1, 0.2, 0.3, 0.4])
     predicted = np.where(rng.random(300) < 0.7, truth, rng.integers(0, 4, 300))
     expected = 1 - balanced_accuracy_score(truth, predicted)
@@ -39,7 +40,7 @@ def test_no_errors_still_have_an_upper_limit():
 @pytest.mark.parametrize("errors", [(0.02, 0.02, 0.02), (0.3, 0.0, 0.05)])
 def test_interval_covers_the_population_value(errors):
     # Exact counts, 4,000 repetitions: with 95 % coverage fewer than 92.5 % has chance < 1e-11.
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     sizes = np.array([40, 200, 1000])
     truth = np.repeat([0, 1, 2], sizes)
     covered = 0
@@ -66,7 +67,7 @@ def test_higher_confidence_is_wider():
 def test_mean_interval_is_students():
     from scipy.stats import ttest_1samp
 
-    values = np.random.default_rng(0).normal(3, 2, 9)
+    values = numpy_generator().normal(3, 2, 9)
     expected = ttest_1samp(values, 0).confidence_interval(0.95)
     ours = mean_interval(values)
     assert ours == pytest.approx((values.mean(), expected.low, expected.high))
@@ -77,7 +78,7 @@ def test_interval_of_overlapping_splits_covers_the_population_error():
     # Nearest class mean on 10 splits of 120 samples; the mean population error of its ten
     # classifiers is known by formula. 200 data sets: 95 % coverage gives < 88 % with chance
     # 4e-5. Student's interval without the correction covers far less.
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     covered, naive = 0, 0
     for _ in range(200):
         y = np.arange(120) % 2

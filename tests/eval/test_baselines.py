@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy.stats import t as student
+from seeds import numpy_generator, shifted
 from sklearn.datasets import load_iris
 from sklearn.dummy import DummyClassifier
 from sklearn.metrics import balanced_accuracy_score
@@ -28,7 +29,9 @@ from stages import TwoStageClassifier
 
 
 def tiny(**changes):
-    return TwoStageClassifier(**{"n_neurons": 50, "max_iter": 30, "random_state": 0} | changes)
+    return TwoStageClassifier(
+        **{"n_neurons": 50, "max_iter": 30, "random_state": shifted()} | changes
+    )
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +41,10 @@ def iris():
 
 @pytest.fixture(scope="module")
 def three_folds(iris):
-    mlp = MLPClassifier((7, 5), max_iter=2000, random_state=0)
+    mlp = MLPClassifier((7, 5), max_iter=2000, random_state=shifted())
     models = {"1-NN": KNeighborsClassifier(1), "MLP": mlp}
     return compare_baselines(
-        *iris, folds=3, models=models, network=tiny(), controls=True, random_state=4
+        *iris, folds=3, models=models, network=tiny(), controls=True, random_state=shifted(4)
     )
 
 
@@ -96,7 +99,7 @@ def test_nc1_is_that_of_our_features_with_and_without_training(iris, three_folds
 
 def test_nc1_of_the_mlp_is_that_of_its_last_hidden_layer(iris, three_folds):
     x, y, x_test, y_test = next(folds_of(iris, 3, 4))
-    mlp = MLPClassifier((7, 5), max_iter=2000, random_state=0).fit(x, y)
+    mlp = MLPClassifier((7, 5), max_iter=2000, random_state=shifted()).fit(x, y)
     first = np.maximum(x_test @ mlp.coefs_[0] + mlp.intercepts_[0], 0)
     second = np.maximum(first @ mlp.coefs_[1] + mlp.intercepts_[1], 0)
     means = np.array([second[y_test == k].mean(axis=0) for k in range(3)])
@@ -108,7 +111,9 @@ def test_nc1_of_the_mlp_is_that_of_its_last_hidden_layer(iris, three_folds):
 @pytest.mark.parametrize("activation", ["identity", "logistic", "tanh", "relu"])
 def test_the_output_layer_on_the_hidden_activations_gives_the_predictions(activation, iris):
     x, y = iris
-    mlp = MLPClassifier((6,), activation=activation, solver="lbfgs", max_iter=5000, random_state=0)
+    mlp = MLPClassifier(
+        (6,), activation=activation, solver="lbfgs", max_iter=5000, random_state=shifted()
+    )
     mlp.fit(x / 10, y)
     outputs = hidden_activations(mlp, x / 10) @ mlp.coefs_[-1] + mlp.intercepts_[-1]
     shares = np.exp(outputs - outputs.max(axis=1, keepdims=True))
@@ -135,7 +140,7 @@ def test_corrected_interval_covers_where_the_uncorrected_one_does_not():
     exact here: mean and s^2 of equicorrelated normals are independent, and the corrected
     variance is (1/k + rho/(1-rho)) s^2 = Var(mean) chi^2_{k-1}/(k-1).
     """
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     k, rho = 5, 0.2
     shared, own = rng.normal(size=(500, 1)), rng.normal(size=(500, k))
     draws = math.sqrt(rho) * shared + math.sqrt(1 - rho) * own
@@ -173,11 +178,11 @@ def test_one_split_has_the_binomial_interval(iris):
         y,
         test_size=0.4,
         standardize=False,
-        random_state=2,
+        random_state=shifted(2),
         models={"1-NN": KNeighborsClassifier(1)},
         network=tiny(),
     )
-    parts = train_test_split(x, y, test_size=0.4, stratify=y, random_state=2)
+    parts = train_test_split(x, y, test_size=0.4, stratify=y, random_state=shifted(2))
     predicted = KNeighborsClassifier(1).fit(parts[0], parts[2]).predict(parts[1])
     assert result.test_error("1-NN") == pytest.approx(mismatch_interval(parts[3], predicted))
     assert len(result.records) == 2
@@ -190,13 +195,13 @@ def test_small_error_without_collapse_and_collapse_with_small_error():
     The training never drives the hidden layer of the MLP to its class means; random features
     have the NC1 of the inputs.
     """
-    x, y = SeparableDistribution(20, 4, margin=0.1).sample(240, random_state=1)
+    x, y = SeparableDistribution(20, 4, margin=0.1).sample(240, random_state=shifted(1))
     result = compare_baselines(
         x,
         y,
         folds=3,
         standardize=False,
-        models={"MLP": MLPClassifier(max_iter=3000, random_state=0)},
+        models={"MLP": MLPClassifier(max_iter=3000, random_state=shifted())},
         network=tiny(n_neurons=200, max_iter=400, gamma=1.0),
         controls=True,
     )
@@ -214,7 +219,10 @@ def test_nc1_of_equal_features_is_not_defined(iris):
         y,
         folds=2,
         standardize=False,
-        models={"dead": _Dead((1,), max_iter=1, random_state=0), "dummy": DummyClassifier()},
+        models={
+            "dead": _Dead((1,), max_iter=1, random_state=shifted()),
+            "dummy": DummyClassifier(),
+        },
         network=tiny(),
     )
     assert [record.nc1_test for record in result.of("dead")] == [None, None]

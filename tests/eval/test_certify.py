@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from seeds import numpy_generator
 
 from eval.app.certificates import certificate_fields, stored_certificate, verdict, verdicts
 from eval.app.cli import main
@@ -40,7 +41,7 @@ def data(tmp_path):
 
 
 def write_data(folder):
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     points = rng.normal(size=(30, 2))
     label = np.where(points[:, 0] + 0.3 * points[:, 1] > 0, "right", "left")
     frame = pd.DataFrame({"a": points[:, 0], "b": points[:, 1], "label": label})
@@ -305,7 +306,7 @@ def test_certificates_in_words_and_back_from_json():
 
 
 def test_split_is_where_two_humps_meet_and_nowhere_else():
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     edges = np.linspace(0, 40, 51)
     low, high = rng.exponential(2, 9000), rng.normal(30, 3, 1000)
     assert find_split(edges, np.histogram(low, edges)[0]) is None

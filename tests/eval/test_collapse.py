@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from seeds import numpy_generator
 
 from eval import balancedness, nc1
 from gibbs import Particles
@@ -18,7 +19,7 @@ def transcription(features, labels):
 
 @pytest.mark.parametrize(("n", "p", "k"), [(30, 2, 3), (200, 16, 10), (50, 60, 2)])
 def test_nc1_is_the_formula(n, p, k):
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     labels = rng.permutation(np.arange(n) % k)
     features = rng.normal(size=(n, p)) + 3 * rng.normal(size=(k, p))[labels] + 100
     assert nc1(features, labels) == pytest.approx(transcription(features, labels), rel=1e-10)
@@ -28,14 +29,14 @@ def test_nc1_is_the_formula(n, p, k):
 
 def test_nc1_ends():
     labels = np.repeat([0, 1, 2], 5)
-    means = np.random.default_rng(0).normal(size=(3, 4))
+    means = numpy_generator().normal(size=(3, 4))
     assert nc1(means[labels], labels) == pytest.approx(0, abs=1e-30)
     same = np.array([[1.0], [-1.0], [1.0], [-1.0]])
     assert nc1(same, [0, 0, 1, 1]) == pytest.approx(1)
 
 
 def test_nc1_in_float32_is_that_of_the_values_cast_up():
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     labels = np.repeat([0, 1], 500)
     features = (1000 + 1e-4 * labels[:, None] + 1e-3 * rng.normal(size=(1000, 8))).astype(
         np.float32
@@ -53,7 +54,7 @@ def test_constant_features_have_no_nc1(value, n):
 
 @pytest.mark.parametrize("scale", [1e-200, 1e160])
 def test_nc1_knows_no_scale(scale):
-    features = np.random.default_rng(0).normal(size=(30, 4))
+    features = numpy_generator().normal(size=(30, 4))
     labels = np.arange(30) % 3
     assert nc1(scale * features, labels) == pytest.approx(nc1(features, labels), rel=1e-12)
 
@@ -70,7 +71,7 @@ def test_bad_input_is_named():
 
 
 def test_balancedness_against_a_search_over_c():
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     a, w = rng.normal(size=(40, 5)), rng.normal(size=(5, 2))
     moment, target = a.T @ a / 40, w @ w.T
     grid = np.linspace(-5, 5, 200_001)
@@ -83,7 +84,7 @@ def test_balancedness_against_a_search_over_c():
 
 
 def test_balanced_layers_have_zero_and_bad_ones_are_named():
-    w = np.random.default_rng(0).normal(size=(4, 2))
+    w = numpy_generator().normal(size=(4, 2))
     assert balancedness(3 * w.T, w) == pytest.approx(0, abs=1e-15)
     with pytest.raises(ValueError, match=r"one row per column of a, \(4, q\), got shape \(3, 2\)"):
         balancedness(w.T, w[:3])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from seeds import numpy_generator
 
 from eval import COLLAPSE_DEFINITIONS, CollapseAccumulator, CollapseStatus, collapse_metrics, nc1
 from eval.collapse.batch import Batch
@@ -21,7 +22,7 @@ NC2 = ["equinorm", "equiangular", "cosine_gap", "simplex", "orthogonal"]
 
 def sample(n, p, k, dtype=float, seed=0):
     """Imbalanced classes, features off the origin, a linear layer near the class means."""
-    rng = np.random.default_rng(seed)
+    rng = numpy_generator(seed)
     labels = rng.permutation(np.concatenate([np.repeat(np.arange(k), 2), rng.integers(k, size=n)]))
     labels = np.where(labels == 1, rng.choice([0, 1], len(labels), p=[0.7, 0.3]), labels)
     labels[:2] = 1
@@ -158,7 +159,7 @@ def test_exact_relation_and_range():
 
 
 def test_nearly_equal_means_in_float32_give_the_float64_value():
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     labels = np.repeat([0, 1], [700, 300])
     direction = rng.normal(size=512)
     means = np.outer([0, 1e-4], direction / np.linalg.norm(direction))
@@ -172,7 +173,7 @@ def test_nearly_equal_means_in_float32_give_the_float64_value():
 
 def test_two_nearly_merged_classes_among_others():
     """A relative cut of the spectrum of S_B at 1e-6 or so loses their direction."""
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     labels = np.arange(3000) % 3
     means = np.zeros((3, 64))
     means[0, 0], means[2, 1] = 1, 1e-5
@@ -193,7 +194,7 @@ def simplex(k, p, n_k, rng):
 @given(seed=st.integers(0, 2**32 - 1), k=st.integers(2, 8), extra=st.integers(0, 8))
 @settings(max_examples=30, deadline=None)
 def test_a_collapsed_simplex_is_ideal(seed, k, extra):
-    rng = np.random.default_rng(seed)
+    rng = numpy_generator(seed)
     corners, labels = simplex(k, k + extra, rng.integers(2, 9, size=k), rng)
     features = 10 ** rng.uniform(-3, 3) * corners[labels]
     metrics = collapse_metrics(features, labels, rng.uniform(0.1, 9) * corners.T)
@@ -213,7 +214,7 @@ def test_an_orthogonal_frame_is_ideal():
 @given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from(SHAPES))
 @settings(max_examples=40, deadline=None)
 def test_rotation_scale_relabelling_and_order_change_nothing(seed, shape):
-    rng = np.random.default_rng(seed)
+    rng = numpy_generator(seed)
     features, labels, w = sample(*shape, seed=seed)
     plain = collapse_metrics(features, labels, w)
     expected = {name: value.value for name, value in plain.as_dict().items()}
@@ -243,7 +244,7 @@ def test_constant_features_and_one_class():
     found = statuses(metrics)
     assert {found[name] for name in [*MEANS, "nc1", "trace_ratio"]} == {"constant_features"}
     assert found["nc2_simplex_w"] == "ok"
-    found = statuses(collapse_metrics(np.random.default_rng(0).normal(size=(9, 4)), np.ones(9)))
+    found = statuses(collapse_metrics(numpy_generator().normal(size=(9, 4)), np.ones(9)))
     assert found["nc1"] == "ok"
     assert {found[name] for name in [*MEANS[:-2], "trace_ratio"]} == {"one_class"}
     assert {v for name, v in found.items() if name.endswith("_w")} == {"no_layer"}
@@ -262,7 +263,7 @@ def test_equal_means():
 @pytest.mark.parametrize("step", [0, 1])
 def test_merged_classes_never_report_collapse(dtype, step):
     """Two classes at one point, or at neighbouring floats, no variation: all "ratios" are 0."""
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     means = (3 + rng.normal(size=(4, 64))).astype(dtype)
     means[1] = np.nextafter(means[0], dtype(9)) if step else means[0]
     labels = rng.permutation(np.repeat(np.arange(4), [500, 700, 900, 1100]))
@@ -296,7 +297,7 @@ def test_absent_class():
         assert {found[name] for name in MEANS[:-2]} == {"absent_class"}
         assert found["nc1"] == found["trace_ratio"] == "ok"
         assert "got none of 3" in metrics.papyan.reason
-    layer = np.random.default_rng(0).normal(size=(8, 4))
+    layer = numpy_generator().normal(size=(8, 4))
     found = statuses(collapse_metrics(features, labels, layer))
     assert found["nc4"] == found["nc3"] == "absent_class"
     assert found["nc2_simplex_w"] == "ok"

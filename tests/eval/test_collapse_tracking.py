@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from seeds import numpy_generator, seeded, shifted
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -57,13 +58,13 @@ def conv_net():
 
 def build(network):
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(shifted())
         return network()
 
 
 def trainer(model, x, y):
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
 
     def train_epoch():
         for rows in torch.randperm(len(y), generator=generator).split(64):
@@ -113,7 +114,7 @@ def test_tracking_leaves_the_training_alone(digits):
     for model, epochs in ((plain, None), (tracked, 2)):
         train = trainer(model, x, y)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(1)
+            torch.manual_seed(shifted(1))
             if epochs is None:
                 train()
                 train()
@@ -157,7 +158,7 @@ def test_misuse_is_named(digits):
         track_collapse(model, [(x, y)], "relu", n_epochs=1)
     with pytest.raises(ValueError, match="the samples of the first one"):
         track_collapse(model, iter([(x, y)]), "relu")
-    noisy = ((x + 0.1 * torch.randn(x.shape), y) for _ in range(2))
+    noisy = ((x + 0.1 * torch.randn(x.shape, generator=seeded()), y) for _ in range(2))
 
     class Augmented:
         def __iter__(self):
@@ -176,7 +177,7 @@ def test_misuse_is_named(digits):
 
 
 def metric_inputs():
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     y = torch.tensor(rng.integers(4, size=150))
     w = torch.tensor(rng.normal(size=(6, 4)))
     return torch.tensor(rng.normal(size=(150, 6))) + w.T[y], y, w

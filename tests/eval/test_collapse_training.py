@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
+from seeds import numpy_generator, seeded, shifted
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -18,7 +19,7 @@ from eval import (
 from gibbs import LangevinResult
 from stages import TwoStageClassifier, train_two_stage
 
-SMALL = {"n_neurons": 60, "max_iter": 35, "dtype": "float64", "random_state": 0}
+SMALL = {"n_neurons": 60, "max_iter": 35, "dtype": "float64", "random_state": shifted()}
 
 
 def values(metrics):
@@ -72,7 +73,7 @@ def test_a_class_that_is_not_there_is_absent_and_not_forgotten():
 
 
 def test_layer_and_bias_follow_the_classes_of_the_model():
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     y = np.arange(60) % 3
     means, b = 4 * rng.normal(size=(3, 5)), rng.normal(size=3)
     X, w = means[y] + rng.normal(size=(60, 5)), means.T + rng.normal(size=(5, 3))
@@ -127,7 +128,7 @@ def test_observers_are_chosen_by_name_and_measure_what_is_undefined_as_nan():
 def test_the_solver_has_them_after_its_stage():
     X, y = data(load_iris)
     model = TwoStageClassifier(solver="gibbs", n_particles=500, tol=10, n_neurons=50, beta=20)
-    model.set_params(random_state=0, dtype="float64").fit(
+    model.set_params(random_state=shifted(), dtype="float64").fit(
         X[::5], y[::5], observers=collapse_observers("papyan", "nc4")
     )
     assert "papyan" not in model.history_

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from seeds import shifted
 from sklearn.linear_model import RidgeClassifier
 from sklearn.neural_network import MLPClassifier
 
@@ -22,9 +23,9 @@ def fast(monkeypatch):
     """Two quick methods beside a small network, in place of the fixed settings."""
     models = {
         "ridge": RidgeClassifier(),
-        "MLP": MLPClassifier((5,), solver="lbfgs", max_iter=5000, random_state=0),
+        "MLP": MLPClassifier((5,), solver="lbfgs", max_iter=5000, random_state=shifted()),
     }
-    network = TwoStageClassifier(n_neurons=30, max_iter=20, random_state=0)
+    network = TwoStageClassifier(n_neurons=30, max_iter=20, random_state=shifted())
     small = functools.partial(compare_baselines, models=models, network=network)
     monkeypatch.setattr(app, "measure", small)
 
@@ -87,7 +88,7 @@ def test_the_same_seed_gives_the_same_numbers(fast, tmp_path):
 
 
 def test_files_and_their_target_stand_beside_names(fast, tmp_path):
-    x, y = make_linearly_separable(60, 4, 2, random_state=0)
+    x, y = make_linearly_separable(60, 4, 2, random_state=shifted())
     frame = pd.DataFrame(x, columns=list("abcd"))
     frame.insert(0, "kind", np.array(["u", "v"])[y])
     frame.to_csv(tmp_path / "mine.csv", index=False)
@@ -99,7 +100,7 @@ def test_files_and_their_target_stand_beside_names(fast, tmp_path):
 
 def test_the_separable_family_is_drawn_by_name():
     drawn = {data.name: data for data in load_datasets(tuple(SEPARABLE), None, 3)}
-    x, y = make_linearly_separable(400, random_state=3)
+    x, y = make_linearly_separable(400, random_state=shifted(3))
     np.testing.assert_array_equal(drawn["separable"].x, x)
     np.testing.assert_array_equal(drawn["separable"].y, y)
     margins = {name: separability(data.x, data.y) for name, data in drawn.items()}

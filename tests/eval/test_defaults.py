@@ -1,6 +1,7 @@
 """What the default settings promise on separable data."""
 
 import pytest
+from seeds import shifted
 
 from eval import SeparableDistribution, mismatch_error, nc1
 from stages import TwoStageClassifier
@@ -16,8 +17,8 @@ FAMILIES = [
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: "-".join(map(str, family)))
 def test_defaults_separate_and_collapse(family):
-    law = SeparableDistribution(20, margin=0.02, random_state=7, **family)
-    x, y = law.sample(400, random_state=8)
-    model = TwoStageClassifier(random_state=9).fit(x, y)
+    law = SeparableDistribution(20, margin=0.02, random_state=shifted(7), **family)
+    x, y = law.sample(400, random_state=shifted(8))
+    model = TwoStageClassifier(random_state=shifted(9)).fit(x, y)
     assert mismatch_error(y, model.predict(x)) == 0
     assert nc1(model.transform(x), y) <= 0.05

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from seeds import seeded
 from sklearn.linear_model import Ridge
 
 from eval import SeparableDistribution, nc1
@@ -49,7 +50,7 @@ def test_the_descent_is_plain_gradient_descent_in_two_step_sizes():
     """Autograd on the N-neuron loss, in batches of all samples: the rate is the step times N."""
     data = samples()
     result = descend(TINY, data, 3, {})
-    generator = torch.Generator().manual_seed(3)
+    generator = seeded(3)
     problem = problem_of(TINY, data, generator)
     torch.testing.assert_close(problem.w.T @ problem.w, torch.eye(3))
     cloud = sample_normal(problem, 30, generator=generator)
@@ -72,9 +73,9 @@ def test_the_descent_is_plain_gradient_descent_in_two_step_sizes():
 
 
 def test_setting_b_has_noise_and_setting_a_none():
-    problem = problem_of(descent.SETTING_B, samples(), torch.Generator())
+    problem = problem_of(descent.SETTING_B, samples(), seeded())
     assert (problem.beta, problem.decay) == (1e4, 1e-4)
-    assert math.isinf(problem_of(TINY, samples(), torch.Generator()).beta)
+    assert math.isinf(problem_of(TINY, samples(), seeded()).beta)
     noisy = dataclasses.replace(TINY, temperature=1e-2)
     still = dataclasses.replace(TINY, temperature=0.0)
     ends = [descend(each, samples(), 0, {}).particles.a for each in (noisy, still, still)]
@@ -89,7 +90,7 @@ def test_nb_nc1_and_error_of_a_record_are_those_of_its_cloud(tmp_path):
     rows = RECIPES["fig1b"].jobs(dataclasses.replace(settings, seeds=1))["run-0"]()
     drawn = descent.draw_samples(settings, 0)
     result = descend(settings, drawn, 0, {})
-    problem = problem_of(settings, drawn, torch.Generator().manual_seed(0))
+    problem = problem_of(settings, drawn, seeded())
     h = features(problem.x, result.particles, problem.sigma)
     a, w = result.particles.a.double().numpy(), problem.w.double().numpy()
     moment, target = a.T @ a / 30, w @ w.T
@@ -137,7 +138,7 @@ def test_points_of_the_beta_figure_are_those_of_the_quadrature():
     )
     (row,) = RECIPES["beta"].jobs(settings)["beta-50-run-0"]()
     problem, labels = temperature._problem(settings, 50.0, 0)
-    result = solve_gibbs(problem, generator=torch.Generator(), method="quadrature")
+    result = solve_gibbs(problem, generator=seeded(), method="quadrature")
     h = result.measure.features(problem.x)
     assert row["certified"]
     residual = h @ problem.w - problem.y
@@ -242,7 +243,7 @@ def test_the_distance_from_lemma_4_5_is_zero_where_it_holds(joint):
 def test_the_late_average_is_the_mean_over_the_late_records():
     settings = quick("balance", seeds=1, late=0.5)
     rows = RECIPES["balance"].jobs(settings)["run-0"]()
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     problem = balance._problem(settings, 0, generator)
     seen = []
 
@@ -288,9 +289,7 @@ def test_settings_are_read_from_texts_of_their_types():
 
 
 def test_w_zero_is_drawn_anew_for_every_seed():
-    layers = [
-        problem_of(TINY, samples(), torch.Generator().manual_seed(seed)).w for seed in (0, 0, 1)
-    ]
+    layers = [problem_of(TINY, samples(), seeded(seed)).w for seed in (0, 0, 1)]
     assert torch.equal(layers[0], layers[1])
     assert not torch.equal(layers[0], layers[2])
     torch.testing.assert_close(layers[2].T @ layers[2], torch.eye(3))
@@ -298,11 +297,11 @@ def test_w_zero_is_drawn_anew_for_every_seed():
 
 def test_the_uniform_layer_has_a_third_of_the_identity_as_mean_square():
     """400,000 entries within 1/20: their mean square is 1/1200 +- 0.14 %, alarm < 1e-6 at 1 %."""
-    w = descent.uniform_layer(400, 1000, generator=torch.Generator().manual_seed(0))
+    w = descent.uniform_layer(400, 1000, generator=seeded())
     assert w.abs().max() <= 1 / 20
     assert float(w.square().mean()) == pytest.approx(1 / 1200, rel=0.01)
     assert float(w.mean()) == pytest.approx(0, abs=1e-3)
     settings = dataclasses.replace(TINY, layer="uniform", hidden_features=9)
-    drawn = problem_of(settings, samples(), torch.Generator().manual_seed(4)).w
-    expected = descent.uniform_layer(9, 3, generator=torch.Generator().manual_seed(4))
+    drawn = problem_of(settings, samples(), seeded(4)).w
+    expected = descent.uniform_layer(9, 3, generator=seeded(4))
     assert torch.equal(drawn, expected)

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
 from quadrature import gibbs_minimizer
+from seeds import numpy_generator, seeded
 
 from eval import feature_error
 from eval.function_space import relative_error
@@ -14,7 +15,7 @@ def measure():
     return solve_gibbs(small_problem(), generator=seeded()).measure
 
 
-X = np.random.default_rng(0).normal(size=(5, 2)) / 2
+X = numpy_generator().normal(size=(5, 2)) / 2
 
 
 def noise(measure, oracle, n):

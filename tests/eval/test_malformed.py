@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from datafiles import HEADER, ROWS, saved, truncated
+from seeds import shifted
 from sklearn.datasets import load_iris
 
 from eval import load_dataset
@@ -15,7 +16,7 @@ from stages import TwoStageClassifier
 
 X, Y = load_iris(return_X_y=True)
 FRAME = pd.DataFrame(X, columns=["sepal", "width", "petal", "length"])
-SETTINGS = {"n_neurons": 10, "max_iter": 2, "random_state": 0}
+SETTINGS = {"n_neurons": 10, "max_iter": 2, "random_state": shifted()}
 
 
 def changed(value, row=3, column=1, of=X):

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from seeds import numpy_generator
 
 from eval.app.cli import main
 
@@ -15,7 +16,7 @@ def invoke(*words):
 
 @pytest.fixture(scope="module")
 def table():
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     kind = rng.choice(["red", "green", "blue"], 120)
     size = rng.normal(size=120)
     label = np.where((kind == "red") | (size > 0.5), "yes", "no")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from safetensors.numpy import load_file, save_file
+from seeds import numpy_generator, shifted
 
 from eval import nc1
 from eval.app import runs
@@ -62,9 +63,9 @@ def test_the_model_predicts_as_before(outcome, folder):
 
 @pytest.mark.parametrize("classes", [["a", "b"], [3, 7], [True, False]])
 def test_classes_keep_their_type(classes, tmp_path):
-    x = np.random.default_rng(0).normal(size=(20, 2))
+    x = numpy_generator().normal(size=(20, 2))
     labels = np.array(classes)[np.arange(20) % 2]
-    fitted = TwoStageClassifier(n_neurons=10, max_iter=2, random_state=0).fit(x, labels)
+    fitted = TwoStageClassifier(n_neurons=10, max_iter=2, random_state=shifted()).fit(x, labels)
     save_model(SavedModel(fitted, np.zeros(2), np.ones(2), ("a", "b")), tmp_path / "m")
     loaded = load_model(tmp_path / "m")
     assert loaded.classifier.classes_.dtype == labels.dtype

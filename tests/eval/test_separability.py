@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linprog, minimize
+from seeds import numpy_generator
 
 from eval import (
     SeparabilityStatus,
@@ -22,7 +23,7 @@ SEPARABLE, NOT_SEPARABLE, UNDECIDED = SeparabilityStatus
 
 def random_problem(seed):
     """Small samples of any scale: random labels, linear ones of q classes, or half-spaces."""
-    rng = np.random.default_rng(seed)
+    rng = numpy_generator(seed)
     n, d, q = rng.integers(4, 40), rng.integers(1, 7), rng.integers(2, 4)
     x = rng.normal(size=(n, d)) * 10.0 ** rng.uniform(-3, 3)
     w = rng.normal(size=(q, d))
@@ -120,7 +121,7 @@ def test_certificates_hold_in_exact_arithmetic(intercept):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_fractions_solve_a_system_to_the_last_digit(seed):
-    matrix = np.random.default_rng(seed).integers(-9, 9, size=(6, 6)).astype(float)
+    matrix = numpy_generator(seed).integers(-9, 9, size=(6, 6)).astype(float)
     solution = solve_exactly(matrix)
     for row, target in zip(matrix.tolist(), [0, 0, 0, 0, 0, 1], strict=True):
         assert sum(Fraction(a) * w for a, w in zip(row, solution, strict=True)) == target
@@ -141,7 +142,7 @@ def test_largest_margin_is_attained_and_not_exceeded(q, intercept):
     found = separability(x, y, intercept=intercept)
     assert found.radius == pytest.approx(1)
     assert found.margin == pytest.approx(limit, rel=1e-9)
-    rng = np.random.default_rng(q)
+    rng = numpy_generator(q)
     for _ in range(20):
         moved = x + 0.3 * rng.normal(size=x.shape)
         other = separability(moved, y, intercept=intercept)
@@ -176,7 +177,7 @@ def test_close_cases_are_decided_where_float64_or_fractions_can():
             assert found.separable
             np.testing.assert_allclose(found.margins, small / 2, rtol=1e-6)
     # A sample with both labels, among columns of scales 16 orders apart.
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     x = rng.normal(size=(60, 2)) * [1e-14, 1e2]
     y = (x[:, 0] > 0).astype(int)
     for intercept in (False, True):
@@ -213,8 +214,8 @@ def test_a_search_that_stops_early_brackets_the_margin(rounds):
 def test_scaling_rotation_and_order_of_the_samples():
     x, y = SeparableDistribution(6, 3, margin=0.2).sample(90, 0)
     found = separability(x, y)
-    order = np.random.default_rng(0).permutation(90)
-    turn = np.linalg.qr(np.random.default_rng(1).normal(size=(6, 6)))[0]
+    order = numpy_generator().permutation(90)
+    turn = np.linalg.qr(numpy_generator(1).normal(size=(6, 6)))[0]
     moved = separability(1000 * x[order] @ turn, y[order])
     np.testing.assert_allclose(moved.margins, 1000 * found.margins, rtol=1e-9)
     np.testing.assert_allclose(moved.directions, found.directions @ turn, atol=1e-8)
@@ -251,7 +252,7 @@ def test_a_law_known_to_scikit_learn():
 
 def test_features_that_are_not_negative_and_mostly_zero():
     # A feature that only one class uses forbids its samples any weight: proofs are on the others.
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     x = rng.integers(0, 9, size=(600, 130)) * (rng.uniform(size=(600, 130)) < 0.3)
     y = rng.integers(0, 2, size=600)
     x[:, :20] *= (rng.uniform(size=(600, 20)) < 0.02) & (y == 1)[:, None]

@@ -1,14 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
+from seeds import numpy_generator, seeded
 
 from eval import gibbs_stein_discrepancy, stein, stein_discrepancy
 from gibbs import Particles, sample_prior, solve_gibbs
 
 
 def normals(seed, n=150, d=2):
-    return np.random.default_rng(seed).normal(size=(n, d))
+    return numpy_generator(seed).normal(size=(n, d))
 
 
 def by_autograd(x, y, score_x, score_y, length):

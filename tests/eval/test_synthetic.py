@@ -3,6 +3,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import chi2, kstest
 from scipy.stats import f as f_law
+from seeds import numpy_generator, shifted
 
 from eval import SeparableDistribution, largest_margin, make_linearly_separable, separability
 
@@ -11,8 +12,8 @@ from eval import SeparableDistribution, largest_margin, make_linearly_separable,
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.99, 1.0])
 def test_samples_are_separable_with_the_margin_inside_the_ball(q, share):
     margin = share * largest_margin(q)
-    law = SeparableDistribution(12, q, margin=margin, random_state=3)
-    x, y = law.sample(999, random_state=1)
+    law = SeparableDistribution(12, q, margin=margin, random_state=shifted(3))
+    x, y = law.sample(999, random_state=shifted(1))
     np.testing.assert_allclose(np.linalg.norm(law.directions, axis=1), 1, atol=1e-12)
     signed = x @ law.directions.T * np.where(np.arange(q) == y[:, None], 1, -1)
     assert signed.min() >= margin - 1e-12
@@ -36,7 +37,7 @@ def test_largest_margin_against_a_search(q):
 
     best = 1.0
     for seed in range(8):
-        start = np.random.default_rng(seed).normal(size=2 * q * d)
+        start = numpy_generator(seed).normal(size=2 * q * d)
         best = min(best, minimize(minus_margin, start, method="BFGS").fun)
     limit = largest_margin(q)
     slack = np.log(q * q) / 200
@@ -55,8 +56,8 @@ def test_noise_fills_the_other_directions():
 
 
 def test_same_law_fresh_samples():
-    law = SeparableDistribution(8, 3, margin=0.1, random_state=5)
-    again = SeparableDistribution(8, 3, margin=0.1, random_state=5)
+    law = SeparableDistribution(8, 3, margin=0.1, random_state=shifted(5))
+    again = SeparableDistribution(8, 3, margin=0.1, random_state=shifted(5))
     assert np.array_equal(law.directions, again.directions)
     assert np.array_equal(law.sample(20, 1)[0], again.sample(20, 1)[0])
     assert not np.allclose(law.sample(20, 1)[0], law.sample(20, 2)[0])
@@ -64,8 +65,8 @@ def test_same_law_fresh_samples():
 
 
 def test_one_call_draws_and_is_repeatable():
-    x, y = make_linearly_separable(101, 9, 3, margin=0.2, random_state=7)
-    again = make_linearly_separable(101, 9, 3, margin=0.2, random_state=7)
+    x, y = make_linearly_separable(101, 9, 3, margin=0.2, random_state=shifted(7))
+    again = make_linearly_separable(101, 9, 3, margin=0.2, random_state=shifted(7))
     assert np.array_equal(x, again[0])
     assert np.array_equal(y, again[1])
     assert x.shape == (101, 9)
@@ -97,7 +98,7 @@ def test_bad_requests_state_the_limit():
 )
 @pytest.mark.parametrize("margin", [0.01, 0.14])
 def test_every_option_keeps_its_certificate(options, margin):
-    law = SeparableDistribution(11, 6, margin=margin, random_state=2, **options)
+    law = SeparableDistribution(11, 6, margin=margin, random_state=shifted(2), **options)
     x, y = law.sample(600, 4)
     signed = x @ law.directions.T * np.where(np.arange(6) == y[:, None], 1, -1)
     assert signed.min() >= law.margin - 1e-12
@@ -181,7 +182,9 @@ def test_label_noise_is_said_and_seen():
 
 
 def test_one_call_takes_the_options_of_the_law():
-    _, y = make_linearly_separable(100, 9, 3, margin=0.2, random_state=7, weights=[8, 1, 1])
+    _, y = make_linearly_separable(
+        100, 9, 3, margin=0.2, random_state=shifted(7), weights=[8, 1, 1]
+    )
     assert np.bincount(y).tolist() == [80, 10, 10]
 
 

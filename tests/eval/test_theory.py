@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 import torch
-from problems import seeded
+from seeds import seeded
 
 from eval import check_assumptions
 from gibbs import Problem, kernel

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from gibbs_forms import gibbs_form, line_problem
-from problems import seeded
+from seeds import seeded
 from theory_cases import FOUR, START, solved
 
 from eval import check_theory, joint_stationary_point, law_of, nc1

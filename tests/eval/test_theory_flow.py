@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pytest
 from gibbs_forms import gibbs_form, line_problem
-from problems import seeded, small_problem
+from problems import small_problem
+from seeds import numpy_generator, seeded
 
 from eval import check_flow, check_sequence, fit_rate, law_of
 from gibbs import run_langevin, sample_normal, solve_gibbs
@@ -153,7 +154,7 @@ SIZES = np.array([100, 200, 400, 800, 1600])
 
 
 def test_the_rate_of_the_theorem_is_found_in_noise():
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     exact = 0.7 * np.sqrt(np.log(SIZES) / SIZES)
     fit = fit_rate(SIZES, exact[:, None] * np.exp(0.05 * rng.standard_normal((5, 4))))
     assert fit.low < 0.5 < fit.high
@@ -163,7 +164,7 @@ def test_the_rate_of_the_theorem_is_found_in_noise():
 
 
 def test_the_interval_covers_as_often_as_it_says():
-    rng = np.random.default_rng(1)
+    rng = numpy_generator(1)
     exact = np.sqrt(np.log(SIZES) / SIZES)
     hits = [
         fit.low < 0.5 < fit.high

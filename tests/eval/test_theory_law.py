@@ -6,8 +6,9 @@ import math
 import pytest
 import torch
 from gibbs_forms import gibbs_form, line_problem
-from problems import seeded, small_problem
+from problems import small_problem
 from quadrature import gibbs_minimizer
+from seeds import seeded
 
 from eval import check_theory, law_of
 from gibbs import Particles, potential_gradient, regularized_loss, sample_normal, solve_gibbs

@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 import torch
 from gibbs_forms import gibbs_form, line_problem
-from problems import seeded, small_problem
+from problems import small_problem
+from seeds import seeded
 from theory_cases import EIGHT, FOUR, S_Q, START, solved
 
 from eval import check_theory, joint_stationary_point, law_of

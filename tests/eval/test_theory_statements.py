@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from gibbs_forms import gibbs_form, line_problem
-from problems import seeded, small_problem
+from problems import small_problem
+from seeds import seeded
 from theory_cases import FOUR, LEMMA_4_7, START, solved
 
 from eval import BoundCheck, TheoryTable, check_theory, law_of

@@ -2,15 +2,16 @@ import numpy as np
 import ot
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
 from scipy.stats import norm
+from seeds import numpy_generator, seeded, shifted
 
 from eval import sliced_wasserstein, transport, wasserstein
 from gibbs import Particles, sample_prior, solve_gibbs
 
 
 def cloud(seed, n=60, d=3):
-    return np.random.default_rng(seed).normal(size=(n, d))
+    return numpy_generator(seed).normal(size=(n, d))
 
 
 def test_between_gaussian_quantiles_is_the_closed_form():
@@ -26,7 +27,7 @@ def test_between_gaussian_quantiles_is_the_closed_form():
 @pytest.mark.parametrize("distance", [wasserstein, sliced_wasserstein])
 def test_equal_clouds_are_at_distance_zero(distance, d):
     x = cloud(0, d=d)
-    result = distance(x, np.random.default_rng(1).permutation(x), n_null=3)
+    result = distance(x, numpy_generator(1).permutation(x), n_null=3)
     assert result.value == pytest.approx(0, abs=1e-15)
     assert float(result) == result.value
     assert (result.stderr, result.p_value) == (pytest.approx(0, abs=1e-15), 1)
@@ -70,7 +71,7 @@ def test_assignment_quantiles_and_linear_program_agree():
 
 
 def test_linear_program_of_weighted_clouds_on_a_line_is_that_of_quantiles():
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     x, y, wx, wy = rng.normal(size=30), rng.normal(size=40), rng.random(30), rng.random(40)
     direction = np.array([[0.6, 0.8]])
     on_line = wasserstein(x[:, None], y[:, None], weights_x=wx, weights_y=wy, n_null=2)
@@ -97,12 +98,12 @@ def test_weights_count_like_duplicates(distance, d):
 
 def test_sliced_agrees_with_pot():
     x, y = cloud(0), cloud(1, n=45) + 0.3
-    rng = np.random.default_rng(5)
+    rng = numpy_generator(5)
     directions = rng.standard_normal((3, 70))
     directions /= np.linalg.norm(directions, axis=0)
-    for weights in (None, np.random.default_rng(2).dirichlet(np.ones(60))):
+    for weights in (None, numpy_generator(2).dirichlet(np.ones(60))):
         ours = sliced_wasserstein(
-            x, y, weights_x=weights, n_projections=70, n_null=2, random_state=5
+            x, y, weights_x=weights, n_projections=70, n_null=2, random_state=shifted(5)
         )
         expected = ot.sliced_wasserstein_distance(x, y, weights, projections=directions)
         assert ours.value == pytest.approx(expected)
@@ -198,7 +199,7 @@ def test_a_weighted_cloud_is_held_against_its_effective_sample_size():
 def test_random_state_decides():
     x, y = cloud(0), cloud(1)
     assert sliced_wasserstein(x, y, n_null=3) == sliced_wasserstein(x, y, n_null=3)
-    other = sliced_wasserstein(x, y, n_null=3, random_state=1)
+    other = sliced_wasserstein(x, y, n_null=3, random_state=shifted(1))
     assert other.value != sliced_wasserstein(x, y, n_null=3).value
 
 

@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
+from seeds import numpy_generator, shifted
 from sklearn.datasets import load_iris, load_wine
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import RidgeClassifier
@@ -39,7 +40,8 @@ def wine():
     return load_wine(return_X_y=True)
 
 
-def first_fold(x, y, method, *, standardize=True, random_state=0):
+def first_fold(x, y, method, *, standardize=True, random_state=None):
+    random_state = shifted() if random_state is None else random_state
     train, test = outer_splits(y, 5, random_state)[0]
     options = {"fold": 0, "standardize": standardize, "random_state": random_state}
     return tune_fold(x, y, train, test, method, **options)
@@ -67,9 +69,13 @@ def test_candidates_of_ours_differ_in_nothing_but_beta_and_gamma():
     for n, batch_size in ((2000, None), (2001, 256)):
         for settings in method.candidates:
             expected = TwoStageClassifier(
-                n_neurons=70, max_iter=80, batch_size=batch_size, random_state=3, **settings
+                n_neurons=70,
+                max_iter=80,
+                batch_size=batch_size,
+                random_state=shifted(3),
+                **settings,
             )
-            assert method.build(n, 5, 3, **settings).get_params() == expected.get_params()
+            assert method.build(n, 5, shifted(3), **settings).get_params() == expected.get_params()
 
 
 def test_the_kernel_is_scaled_by_d_and_no_more_neighbours_are_asked_for_than_there_are():
@@ -107,10 +113,10 @@ def test_outer_test_samples_and_labels_take_no_part_in_the_choice(name, standard
     x, y = wine
     train, test = outer_splits(y, 5, 0)[0]
     spoilt_x, spoilt_y = x.copy(), y.copy()
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     spoilt_x[test] = 1e3 * rng.normal(size=(len(test), x.shape[1]))
     spoilt_y[test] = rng.permutation(y[test])
-    options = {"fold": 0, "standardize": standardize, "random_state": 0}
+    options = {"fold": 0, "standardize": standardize, "random_state": shifted()}
     first, _ = tune_fold(x, y, train, test, SMALL[name], **options)
     second, _ = tune_fold(spoilt_x, spoilt_y, train, test, SMALL[name], **options)
     assert (first.chosen, first.inner_errors) == (second.chosen, second.inner_errors)
@@ -174,7 +180,7 @@ def test_columns_get_one_scale_or_each_its_own_from_the_training_samples(wine):
             fixed(model, 1),
             fold=0,
             standardize=standardize,
-            random_state=0,
+            random_state=shifted(),
         )
         np.testing.assert_allclose(model.seen, (x[train] - mean) / scale)
         assert (model.seen**2).mean() == pytest.approx(1)
@@ -182,19 +188,19 @@ def test_columns_get_one_scale_or_each_its_own_from_the_training_samples(wine):
 
 def test_outer_folds_are_those_of_the_fixed_comparison(wine):
     few = {name: SMALL[name] for name in (OURS, "ridge")}
-    tuned = compare_tuned(*wine, folds=2, repeats=1, methods=few, random_state=7)
+    tuned = compare_tuned(*wine, folds=2, repeats=1, methods=few, random_state=shifted(7))
     plain = compare_baselines(
         *wine,
         folds=2,
-        random_state=7,
+        random_state=shifted(7),
         models={"ridge": RidgeClassifier()},
-        network=TwoStageClassifier(n_neurons=5, max_iter=0, random_state=0),
+        network=TwoStageClassifier(n_neurons=5, max_iter=0, random_state=shifted()),
     )
     np.testing.assert_array_equal(tuned.labels, plain.labels)
     assert [row.nc1_inputs for row in tuned.of("ridge")] == pytest.approx(
         [row.nc1_inputs for row in plain.of("ridge")]
     )
-    again = compare_tuned(*wine, folds=2, repeats=1, methods=few, random_state=7)
+    again = compare_tuned(*wine, folds=2, repeats=1, methods=few, random_state=shifted(7))
     for name in few:
         np.testing.assert_array_equal(tuned.predictions[name], again.predictions[name])
         assert [r.inner_errors for r in tuned.of(name)] == [r.inner_errors for r in again.of(name)]
@@ -202,13 +208,13 @@ def test_outer_folds_are_those_of_the_fixed_comparison(wine):
 
 
 def test_a_fit_that_was_cut_short_is_told(wine):
-    short = MLPClassifier((3,), max_iter=1, random_state=0)
+    short = MLPClassifier((3,), max_iter=1, random_state=shifted())
     assert not first_fold(*wine, fixed(short))[0].converged
     assert first_fold(*wine, SMALL["k-NN"])[0].converged
 
 
 def test_nc1_is_told_of_ours_and_of_the_mlp_alone(wine):
-    mlp = fixed(MLPClassifier((3,), solver="lbfgs", max_iter=5000, random_state=0), 1)
+    mlp = fixed(MLPClassifier((3,), solver="lbfgs", max_iter=5000, random_state=shifted()), 1)
     for method, told in ((SMALL[OURS], True), (mlp, True), (SMALL["ridge"], False)):
         record, _ = first_fold(*wine, method)
         assert (record.nc1_test is not None) is told
@@ -243,7 +249,7 @@ def test_the_corrected_test_is_students_with_more_variance():
 
 def test_the_corrected_test_keeps_its_level_where_the_plain_one_does_not():
     """Equicorrelated folds, rho = 1/5: 500 draws, 5 % +- 4 binomial deviations (3.9 %)."""
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     draws = math.sqrt(0.2) * rng.normal(size=(500, 1)) + math.sqrt(0.8) * rng.normal(size=(500, 5))
     for overlap, rejected in ((20 / 80, 0.05), (0.0, 0.17)):
         p = np.array([corrected_test(row, overlap)[1] for row in draws])
@@ -316,7 +322,7 @@ def test_classes_too_small_for_inner_folds_and_other_methods_are_refused():
 
 def test_stratified_outer_folds_hold_every_sample_once(wine):
     y = wine[1]
-    expected = StratifiedKFold(5, shuffle=True, random_state=2).split(y, y)
+    expected = StratifiedKFold(5, shuffle=True, random_state=shifted(2)).split(y, y)
     for (train, test), (train_, test_) in zip(outer_splits(y, 5, 2), expected, strict=True):
         np.testing.assert_array_equal(train, train_)
         np.testing.assert_array_equal(test, test_)

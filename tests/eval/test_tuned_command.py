@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from seeds import numpy_generator
 
 from eval import mean_interval, mismatch_error, mismatch_interval
 from eval.accuracy import error_interval
@@ -39,7 +40,7 @@ def invoke(*arguments):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A file of three overlapping classes with names."""
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     y = np.repeat(["low", "mid", "top"], [24, 21, 15])
     x = rng.normal(size=(60, 3)) + 1.2 * np.unique(y, return_inverse=True)[1][:, None]
     frame = pd.DataFrame(x, columns=list("abc"))

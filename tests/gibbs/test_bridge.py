@@ -2,7 +2,8 @@ import math
 
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
+from seeds import seeded
 
 from gibbs.bridge import build_bridge, log_ratio, resample, surround
 from gibbs.mixture import Mixture, fit_mixture, standard_mixture

@@ -7,9 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
 from scipy.integrate import cumulative_trapezoid, quad
 from scipy.optimize import root
+from seeds import seeded
 
 from gibbs import GibbsMeasure, Particles, Problem, features, truncate
 from gibbs import conditional as module

@@ -3,7 +3,8 @@ import math
 
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
+from seeds import seeded
 
 from gibbs import Particles, features, outputs, run_langevin, sample_normal
 from gibbs.curvature import apply_tangent_kernel, largest_curvature

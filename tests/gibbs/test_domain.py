@@ -5,9 +5,10 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
 from scipy.integrate import quad_vec
 from scipy.special import logsumexp
+from seeds import seeded
 
 from gibbs.certificate import Certificate
 from gibbs.domain import FOUND_LIMIT, Edge, edge, growth, in_domain, needed_reach, within

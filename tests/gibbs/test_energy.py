@@ -2,7 +2,8 @@ import dataclasses
 
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
+from seeds import seeded
 
 import gibbs.network
 from gibbs import (

@@ -5,7 +5,8 @@ import math
 
 import pytest
 import torch
-from problems import seeded, small_problem, wide_problem
+from problems import small_problem, wide_problem
+from seeds import seeded
 
 from gibbs import (
     Annealed,

@@ -5,8 +5,9 @@ import numpy as np
 import ot
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
 from quadrature import gibbs_minimizer
+from seeds import seeded
 
 import gibbs.engine
 from gibbs import (

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
 from quadrature import gibbs_minimizer
+from seeds import seeded
 
 from gibbs import certify, solve_gibbs
 from gibbs.dual import dual_value, gap_of, refit, tilt

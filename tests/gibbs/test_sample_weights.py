@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
 from quadrature import gibbs_minimizer
+from seeds import seeded
 
 from gibbs import (
     Particles,

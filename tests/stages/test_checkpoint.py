@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
+from seeds import seeded
 from waiting import last_step, wait_for, wait_for_step
 
 from gibbs import Annealed, Snapshot, sample_normal

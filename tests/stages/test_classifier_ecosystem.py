@@ -9,6 +9,7 @@ import pytest
 import sklearn
 import torch
 from scipy import sparse
+from seeds import numpy_generator, shifted
 from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits, load_iris
@@ -27,8 +28,8 @@ from sklearn.utils import get_tags
 from stages import TwoStageClassifier
 
 X, Y = load_iris(return_X_y=True)
-SMALL = {"n_neurons": 40, "max_iter": 40, "random_state": 0}
-FOLDS = StratifiedKFold(3, shuffle=True, random_state=0)
+SMALL = {"n_neurons": 40, "max_iter": 40, "random_state": shifted()}
+FOLDS = StratifiedKFold(3, shuffle=True, random_state=shifted())
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_a_fixed_number_of_threads_makes_fits_the_same_to_the_bit():
     try:
         for n in (1, 2):
             torch.set_num_threads(n)
-            model = TwoStageClassifier(max_iter=3, random_state=0, n_threads=1).fit(x, y)
+            model = TwoStageClassifier(max_iter=3, random_state=shifted(), n_threads=1).fit(x, y)
             found.append((model.coef_, model.decision_function(x)))
     finally:
         torch.set_num_threads(before)
@@ -101,11 +102,11 @@ def test_a_fixed_number_of_threads_makes_fits_the_same_to_the_bit():
 @pytest.mark.parametrize(("method", "error"), [("sigmoid", 0.03), ("isotonic", 0.05)])
 def test_there_is_no_probability_but_by_calibration(method, error):
     assert not hasattr(TwoStageClassifier(), "predict_proba")
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     y = rng.integers(0, 2, 6000)
     x = rng.normal(size=(6000, 2)) + np.outer(2 * y - 1, [0.6, 0.3])
     chance = 1 / (1 + np.exp(-2 * x @ [0.6, 0.3]))  # P(y = 1 | x), exactly
-    model = TwoStageClassifier(n_neurons=60, max_iter=60, random_state=0)
+    model = TwoStageClassifier(n_neurons=60, max_iter=60, random_state=shifted())
     calibrated = CalibratedClassifierCV(model, method=method, cv=3).fit(x[:2000], y[:2000])
     found, chance = calibrated.predict_proba(x[2000:]), chance[2000:]
     np.testing.assert_allclose(found.sum(1), 1)
@@ -128,11 +129,11 @@ def test_calibration_of_several_classes_takes_weights():
 
 
 def test_permutation_importance_finds_the_column_that_matters():
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     x = rng.normal(size=(200, 4))
     y = (x[:, 2] > 0).astype(int)
     model = TwoStageClassifier(**SMALL | {"max_iter": 100}).fit(x, y)
-    importances = permutation_importance(model, x, y, n_repeats=3, random_state=0, n_jobs=1)
+    importances = permutation_importance(model, x, y, n_repeats=3, random_state=shifted(), n_jobs=1)
     assert importances.importances_mean.argmax() == 2
     assert importances.importances_mean[2] > 5 * np.delete(importances.importances_mean, 2).max()
 

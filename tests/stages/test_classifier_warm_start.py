@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from seeds import shifted
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 
@@ -18,7 +19,7 @@ COLD = {
     "beta": math.inf,
     "lambda_rho": 1e-3,
     "dtype": "float64",
-    "random_state": 0,
+    "random_state": shifted(),
     "warm_start": True,
 }
 SOLVED = {
@@ -28,7 +29,7 @@ SOLVED = {
     "gamma": 1.0,
     "n_neurons": 40,
     "intercept": 0.0,
-    "random_state": 0,
+    "random_state": shifted(),
     "warm_start": True,
 }
 

@@ -2,11 +2,12 @@ import math
 
 import pytest
 import torch
+from seeds import seeded
 from sklearn.linear_model import Ridge
 
 from stages import fit_linear
 
-GENERATOR = torch.Generator().manual_seed(0)
+GENERATOR = seeded()
 H = torch.randn(30, 5, dtype=torch.float64, generator=GENERATOR)
 Y = torch.nn.functional.one_hot(torch.arange(30) % 3, 3).double()
 COUNTS = torch.randint(0, 4, (30,), generator=GENERATOR)

@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from problems import seeded, small_problem
+from problems import small_problem
+from seeds import seeded
 from sklearn.linear_model import Ridge
 
 from gibbs import LangevinStatus, features, regularized_loss, sample_normal

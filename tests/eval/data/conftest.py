@@ -1,13 +1,13 @@
-import numpy as np
 import pandas as pd
 import pytest
+from seeds import numpy_generator
 
 from eval.data import BUILTIN, registry
 
 
 @pytest.fixture
 def frame():
-    rng = np.random.default_rng(0)
+    rng = numpy_generator()
     values = rng.normal(size=(12, 3)) * [1e-7, 1.0, 1e9]
     return pd.DataFrame(values, columns=["a", "b", "c"]).assign(label=["x", "y", "é"] * 4)
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from seeds import shifted
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from eval.data import from_torch, load_dataset, register_dataset
@@ -66,8 +67,8 @@ def test_a_loader_decides_about_order_and_choice():
 
 def test_the_classifier_trains_on_it():
     data = from_torch(TensorDataset(IMAGES, LABELS))
-    model = TwoStageClassifier(n_neurons=20, max_iter=5, random_state=0).fit(data.x, data.y)
-    again = TwoStageClassifier(n_neurons=20, max_iter=5, random_state=0)
+    model = TwoStageClassifier(n_neurons=20, max_iter=5, random_state=shifted()).fit(data.x, data.y)
+    again = TwoStageClassifier(n_neurons=20, max_iter=5, random_state=shifted())
     again.fit(IMAGES.reshape(6, 8).double().numpy(), LABELS.numpy())
     assert np.array_equal(model.coef_, again.coef_)
 

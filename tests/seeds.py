@@ -1,0 +1,33 @@
+"""Where every random draw of the tests begins, so that one option moves them all.
+
+`pytest --seed-offset K` adds 1000 K to every seed. A test that passes for one K alone has learned
+its draws by heart; one that only ever sees K = 0 does not know whether it has.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+_offset = 0
+
+
+def shift_seeds(offset: int) -> None:
+    """Move all seeds of this process; called once, before any test is read."""
+    global _offset  # noqa: PLW0603 -- seeds are also drawn while test modules are imported
+    _offset = offset
+
+
+def shifted(number: int = 0) -> int:
+    """Seed with this number: what a `random_state` or `seed` takes."""
+    return number + 1000 * _offset
+
+
+def seeded(number: int = 0) -> torch.Generator:
+    """Torch generator on the CPU, at the start of its stream."""
+    return torch.Generator().manual_seed(shifted(number))
+
+
+def numpy_generator(number: int = 0) -> np.random.Generator:
+    """NumPy generator at the start of its stream."""
+    return np.random.default_rng(shifted(number))
