@@ -40,6 +40,8 @@ def _of_call(node: ast.Call) -> Iterator[tuple[int, str]]:
             yield node.lineno, f"{name}: use seeded() or numpy_generator()"
     if name.startswith("torch.") and last in DRAWS and "generator" not in words:
         yield node.lineno, f"{name} without a generator"
+    if name.endswith(".sample") and len(node.args) == 2 and _number(node.args[1]):
+        yield node.lineno, f"{name}: a random_state written as a number: use shifted()"
     if last in OWN:
         return
     for keyword in node.keywords:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from seeds import seeded
+from seeds import seeded, shifted
 from sklearn.linear_model import Ridge
 
 from eval import SeparableDistribution, nc1
@@ -31,7 +31,7 @@ def measured(name, settings, frame):
 
 
 def samples():
-    x, y = SeparableDistribution(5, 3, margin=0.2).sample(24, 0)
+    x, y = SeparableDistribution(5, 3, margin=0.2).sample(24, shifted())
     return Samples(x, y.astype(np.int64))
 
 

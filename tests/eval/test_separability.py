@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linprog, minimize
-from seeds import numpy_generator
+from seeds import numpy_generator, shifted
 
 from eval import (
     SeparabilityStatus,
@@ -138,7 +138,7 @@ def test_largest_margin_is_attained_and_not_exceeded(q, intercept):
         x = np.eye(q) - 1 / q
         x /= np.linalg.norm(x, axis=1, keepdims=True)
     else:
-        x, y = SeparableDistribution(q, q, margin=limit).sample(q, 0)
+        x, y = SeparableDistribution(q, q, margin=limit).sample(q, shifted())
     found = separability(x, y, intercept=intercept)
     assert found.radius == pytest.approx(1)
     assert found.margin == pytest.approx(limit, rel=1e-9)
@@ -201,7 +201,7 @@ def test_undecided_where_round_off_of_the_inputs_decides():
 
 @pytest.mark.parametrize("rounds", [1, 2, 3, 5])
 def test_a_search_that_stops_early_brackets_the_margin(rounds):
-    x, y = SeparableDistribution(20, 3, margin=0.1).sample(500, 0)
+    x, y = SeparableDistribution(20, 3, margin=0.1).sample(500, shifted())
     truth = separability(x, y)
     early = separability(x, y, max_rounds=rounds)
     for got, exact in zip(early.by_class, truth.by_class, strict=True):
@@ -212,7 +212,7 @@ def test_a_search_that_stops_early_brackets_the_margin(rounds):
 
 
 def test_scaling_rotation_and_order_of_the_samples():
-    x, y = SeparableDistribution(6, 3, margin=0.2).sample(90, 0)
+    x, y = SeparableDistribution(6, 3, margin=0.2).sample(90, shifted())
     found = separability(x, y)
     order = numpy_generator().permutation(90)
     turn = np.linalg.qr(numpy_generator(1).normal(size=(6, 6)))[0]
@@ -223,15 +223,15 @@ def test_scaling_rotation_and_order_of_the_samples():
     for mine, other in zip(found.support, moved.support, strict=True):
         assert set(order[other]) == set(mine)
     # With an intercept the origin does not matter.
-    shifted, plain = (separability(z, y, intercept=True) for z in (x + 5, x))
-    np.testing.assert_allclose(shifted.margins, plain.margins, rtol=1e-9)
+    translated, plain = (separability(z, y, intercept=True) for z in (x + 5, x))
+    np.testing.assert_allclose(translated.margins, plain.margins, rtol=1e-9)
     np.testing.assert_allclose(
-        shifted.offsets, plain.offsets - 5 * plain.directions.sum(axis=1), atol=1e-7
+        translated.offsets, plain.offsets - 5 * plain.directions.sum(axis=1), atol=1e-7
     )
 
 
 def test_two_classes_mirror_each_other():
-    x, y = SeparableDistribution(5, 2, margin=0.1).sample(60, 0)
+    x, y = SeparableDistribution(5, 2, margin=0.1).sample(60, shifted())
     found = separability(x, y)
     np.testing.assert_allclose(found.directions[0], -found.directions[1], atol=1e-10)
 

@@ -46,7 +46,7 @@ def test_largest_margin_against_a_search(q):
 
 def test_noise_fills_the_other_directions():
     law = SeparableDistribution(7, 3, margin=0.1)
-    x, y = law.sample(4000, 0)
+    x, y = law.sample(4000, shifted())
     basis = np.linalg.svd(law.directions)[2]
     signal, noise = x @ basis[:3].T, x @ basis[3:].T
     radius = np.linalg.norm(noise, axis=1) / np.sqrt(1 - np.square(signal).sum(1))
@@ -59,8 +59,8 @@ def test_same_law_fresh_samples():
     law = SeparableDistribution(8, 3, margin=0.1, random_state=shifted(5))
     again = SeparableDistribution(8, 3, margin=0.1, random_state=shifted(5))
     assert np.array_equal(law.directions, again.directions)
-    assert np.array_equal(law.sample(20, 1)[0], again.sample(20, 1)[0])
-    assert not np.allclose(law.sample(20, 1)[0], law.sample(20, 2)[0])
+    assert np.array_equal(law.sample(20, shifted(1))[0], again.sample(20, shifted(1))[0])
+    assert not np.allclose(law.sample(20, shifted(1))[0], law.sample(20, shifted(2))[0])
     assert "margin=0.1" in repr(law)
 
 
@@ -99,7 +99,7 @@ def test_bad_requests_state_the_limit():
 @pytest.mark.parametrize("margin", [0.01, 0.14])
 def test_every_option_keeps_its_certificate(options, margin):
     law = SeparableDistribution(11, 6, margin=margin, random_state=shifted(2), **options)
-    x, y = law.sample(600, 4)
+    x, y = law.sample(600, shifted(4))
     signed = x @ law.directions.T * np.where(np.arange(6) == y[:, None], 1, -1)
     assert signed.min() >= law.margin - 1e-12
     assert np.linalg.norm(x, axis=1).max() <= 1 + 1e-15
@@ -114,7 +114,9 @@ def test_without_noise_the_stated_margin_is_the_largest():
     # No free direction: all samples of a class lie on one ray that starts at its centre.
     for q, m in ((3, 3), (6, 6)):
         law = SeparableDistribution(m, q, margin=largest_margin(q), n_informative=m)
-        assert separability(*law.sample(60, 0)).margin == pytest.approx(law.margin, rel=1e-9)
+        assert separability(*law.sample(60, shifted())).margin == pytest.approx(
+            law.margin, rel=1e-9
+        )
 
 
 @pytest.mark.parametrize("q", [4, 5, 8])
@@ -123,7 +125,7 @@ def test_three_directions_reach_the_margin_of_the_formula(q):
     limit = (1 - c) / (3 + c)
     law = SeparableDistribution(3, q, margin=limit * (1 - 1e-12), n_informative=3)
     assert np.linalg.matrix_rank(law.directions, tol=1e-9) == 3
-    assert separability(*law.sample(10 * q, 0)).margin == pytest.approx(limit, rel=1e-9)
+    assert separability(*law.sample(10 * q, shifted())).margin == pytest.approx(limit, rel=1e-9)
     with pytest.raises(ValueError, match=f"{q} classes in a cycle of 3 dimensions, got 0.45"):
         SeparableDistribution(3, q, margin=0.45, n_informative=3)
 
@@ -143,7 +145,7 @@ def test_cycles_of_more_dimensions_allow_larger_margins():
 def test_class_sizes_follow_the_weights():
     law = SeparableDistribution(5, 3, margin=0.1, weights=[1, 2, 7])
     for n in (10, 103, 1000):
-        counts = np.bincount(law.sample(n, 0)[1], minlength=3)
+        counts = np.bincount(law.sample(n, shifted())[1], minlength=3)
         assert np.abs(counts - n * np.array([0.1, 0.2, 0.7])).max() <= 1
         assert counts.sum() == n
 
@@ -152,7 +154,7 @@ def test_class_sizes_follow_the_weights():
 def test_noise_has_the_stated_tails(noise):
     scale, free = 0.1, 4
     law = SeparableDistribution(7, 3, margin=0.1, noise=noise, noise_scale=scale)
-    x, _ = law.sample(4000, 0)
+    x, _ = law.sample(4000, shifted())
     basis = np.linalg.svd(law.directions)[2]
     signal, w = x @ basis[:3].T, x @ basis[3:].T
     share = np.square(w).sum(axis=1) / (1 - np.square(signal).sum(axis=1))
@@ -171,9 +173,9 @@ def test_label_noise_is_said_and_seen():
     clean = SeparableDistribution(6, 3, margin=0.2)
     assert law.margin is None
     assert law.clean_margin == clean.margin == 0.2
-    x, y = law.sample(3000, 0)
-    truth = clean.sample(3000, 0)[1]
-    np.testing.assert_array_equal(x, clean.sample(3000, 0)[0])
+    x, y = law.sample(3000, shifted())
+    truth = clean.sample(3000, shifted())[1]
+    np.testing.assert_array_equal(x, clean.sample(3000, shifted())[0])
     # Fixed seed; 4 standard deviations.
     assert abs(np.mean(y != truth) - 0.1) < 4 * np.sqrt(0.09 / 3000)
     found = separability(x, y)

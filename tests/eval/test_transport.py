@@ -47,7 +47,7 @@ def test_a_shift_is_at_the_distance_of_the_shift(d):
 def test_standard_error_covers_the_error_over_directions():
     x, shift = cloud(0, n=10), np.array([1.0, 2.0, -1.0])
     results = [
-        sliced_wasserstein(x, x + shift, n_projections=200, n_null=2, random_state=seed)
+        sliced_wasserstein(x, x + shift, n_projections=200, n_null=2, random_state=shifted(seed))
         for seed in range(100)
     ]
     z = [(r.value - np.linalg.norm(shift) / np.sqrt(3)) / r.stderr for r in results]

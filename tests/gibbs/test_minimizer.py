@@ -6,7 +6,7 @@ import pytest
 import torch
 from problems import small_problem
 from quadrature import gibbs_minimizer
-from seeds import seeded
+from seeds import seeded, shifted
 
 from gibbs import (
     GibbsMeasure,
@@ -365,7 +365,7 @@ def test_separable_data_are_certified():
     from eval import SeparableDistribution
     from stages import orthonormal_layer
 
-    samples, labels = SeparableDistribution(20, 4, margin=0.2).sample(400, 0)
+    samples, labels = SeparableDistribution(20, 4, margin=0.2).sample(400, shifted())
     x, y = torch.tensor(samples), torch.eye(4, dtype=torch.float64)[torch.tensor(labels)]
     w = orthonormal_layer(16, 4, generator=seeded(), dtype=torch.float64)
     for beta in (1e2, 1e3):

@@ -3,6 +3,7 @@ import sys
 import numpy as np
 import pytest
 from datafiles import X, saved
+from seeds import shifted
 
 from eval.data import load_dataset, load_distribution, load_plugin, load_source
 
@@ -56,7 +57,7 @@ def test_code_in_a_file_gives_sets_and_distributions(plugin):
     assert load_dataset(f"{plugin}:ready").name == "ready"
     law = load_distribution(f"{plugin}:Law")
     assert law.shift == 10
-    assert law.sample(7, 0)[0].shape == (7, 1)
+    assert law.sample(7, shifted())[0].shape == (7, 1)
     assert load_distribution(f"{plugin}:load") is None
     assert load_source(f"{plugin}:Law").shift == 10
     with pytest.raises(ValueError, match=r"Law is a distribution, not a data set"):
