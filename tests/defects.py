@@ -7,11 +7,14 @@ probability `alarm` over the seeds. Once with the defect built in: there it must
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
+
+from gibbs import GibbsMeasure, Particles, minimizer
+from gibbs.noise import Scheme
 
 LARGEST_ALARM = 1e-3
 """Two false alarms of one test in 20 runs have a chance below 2e-4 then."""
@@ -57,3 +60,56 @@ def _normals_off(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 NORMALS_OFF = Defect("the variance of every normal is 5 % too large", _normals_off)
+
+
+def _noise_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = Scheme.kick
+    monkeypatch.setattr(
+        Scheme, "kick", lambda self, scale, first: sound(self, 1.05**0.5 * scale, first)
+    )
+
+
+NOISE_OFF = Defect("the variance of the noise of a step is 5 % too large", _noise_off)
+
+
+def _noise_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound = torch.Tensor.normal_
+
+    def normal_(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        sound(tensor, *args, **kwargs)
+        return tensor.copy_(tensor[:, :1].clone()) if tensor.dim() == 2 else tensor
+
+    monkeypatch.setattr(torch.Tensor, "normal_", normal_)
+
+
+NOISE_SHARED = Defect("all neurons get the same noise", _noise_shared)
+
+
+def sample_off(factor: float) -> Defect:
+    """Neurons drawn from a measure that is too wide."""
+
+    def build_in(monkeypatch: pytest.MonkeyPatch) -> None:
+        sound = GibbsMeasure.sample
+
+        def sample(self: GibbsMeasure, *args: Any, **kwargs: Any) -> Particles:
+            drawn = sound(self, *args, **kwargs)
+            return Particles(factor * drawn.a, factor * drawn.u)
+
+        monkeypatch.setattr(GibbsMeasure, "sample", sample)
+
+    return Defect(f"drawn neurons are too large by {factor - 1:.0%}", build_in)
+
+
+def dual_off(factor: float) -> Defect:
+    """A lower bound from draws that is too high."""
+
+    def build_in(monkeypatch: pytest.MonkeyPatch) -> None:
+        sound = minimizer.judge
+
+        def judge(*args: Any, **kwargs: Any) -> Any:
+            certificate, phases = sound(*args, **kwargs)
+            return replace(certificate, dual=factor * certificate.dual), phases
+
+        monkeypatch.setattr(minimizer, "judge", judge)
+
+    return Defect(f"the dual estimated from draws is too high by {factor - 1:.1%}", build_in)

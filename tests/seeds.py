@@ -28,6 +28,8 @@ def seeded(number: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(shifted(number))
 
 
-def numpy_generator(number: int = 0) -> np.random.Generator:
-    """NumPy generator at the start of its stream."""
+def numpy_generator(number: int | list[int] = 0) -> np.random.Generator:
+    """NumPy generator at the start of its stream; a list of numbers names one of its own."""
+    if isinstance(number, list):
+        return np.random.default_rng([*number, _offset])
     return np.random.default_rng(shifted(number))

@@ -1,11 +1,40 @@
 import numpy as np
 import pytest
 import torch
+from defects import Defect, sample_off, statistical
 from problems import small_problem
 from seeds import numpy_generator, seeded, shifted
 
 from eval import gibbs_stein_discrepancy, stein, stein_discrepancy
 from gibbs import Particles, sample_prior, solve_gibbs
+
+
+def _narrower_null(monkeypatch):
+    sound = stein._statistics
+
+    def statistics(*args):
+        value, null = sound(*args)
+        return value, 0.5 * null
+
+    monkeypatch.setattr(stein, "_statistics", statistics)
+
+
+NULL_OFF = Defect("the null is half as wide as it should be", _narrower_null)
+
+
+def _with_diagonal(monkeypatch):
+    sound = stein._statistics
+
+    def statistics(sample, length, signs):
+        value, null = sound(sample, length, signs)
+        points, scores = sample.points, sample.scores
+        diagonal = stein._stein_kernel(points, scores, points, scores, length).diagonal()
+        return value + diagonal.mean() / (len(points) - 1), null
+
+    monkeypatch.setattr(stein, "_statistics", statistics)
+
+
+DIAGONAL = Defect("pairs of a point with itself are counted (1/n of their mean)", _with_diagonal)
 
 
 def normals(seed, n=150, d=2):
@@ -54,6 +83,7 @@ def test_stein_identity_by_quadrature():
     assert np.allclose(weights @ kernel / weights.sum(), 0, atol=1e-9)
 
 
+@statistical(alarm=1e-4, defect=DIAGONAL)
 def test_value_of_a_shifted_gaussian_by_quadrature():
     # Of N(1, 1) against N(0, 1), E u_p(x, y) by a product rule; 300 samples of 60 points.
     nodes, weights = np.polynomial.hermite_e.hermegauss(100)
@@ -68,6 +98,7 @@ def test_value_of_a_shifted_gaussian_by_quadrature():
     assert np.mean(values) == pytest.approx(expected, abs=4.5 * np.std(values) / 300**0.5)
 
 
+@statistical(alarm=1e-3, defect=NULL_OFF)
 def test_p_value_is_near_uniform_for_exact_samples():
     # Of 200 uniform p-values, those <= 0.1 number fewer than 6 or more than 39 with chance
     # 2e-5; their mean has standard error 0.02.
@@ -130,10 +161,16 @@ def test_score_is_the_gradient_of_the_log_density(measure, monkeypatch):
             torch.testing.assert_close(getattr(score, part)[:, column], slope, rtol=1e-6, atol=1e-6)
 
 
+@statistical(alarm=1e-3, defect=sample_off(1.3))
 def test_neurons_of_the_measure_pass_and_those_of_the_prior_do_not(measure):
-    exact = gibbs_stein_discrepancy(measure.sample(400, generator=seeded(1)), measure)
-    assert exact.p_value > 0.01  # false alarm 1 %
-    assert abs(exact.same_law) < 5 * exact.null_sd
+    found = [
+        gibbs_stein_discrepancy(measure.sample(400, generator=seeded(k)), measure)
+        for k in range(10, 15)
+    ]
+    # p-values near uniform: three of five are below 0.04 with chance 6e-4.
+    assert np.median([each.p_value for each in found]) > 0.04
+    exact = found[0]
+    assert abs(exact.same_law) < 8 * exact.null_sd
     prior = sample_prior(measure.problem, 400, generator=seeded(2))
     result = gibbs_stein_discrepancy(prior, measure)
     assert result.p_value == 1 / 501

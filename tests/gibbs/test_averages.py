@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from defects import statistical
 from problems import small_problem
 from seeds import seeded
 
@@ -99,6 +100,7 @@ def test_single_precision_agrees_with_double():
     assert float((found - exact).norm() / exact.norm()) < 1e-4
 
 
+@statistical(alarm=1e-3, defect=None)
 def test_bias_falls_as_one_over_n():
     problem, measure = solved(gamma=3.0)
     exact = measure.features(problem.x)
@@ -114,6 +116,7 @@ def test_bias_falls_as_one_over_n():
     assert 3 < biases[0] / biases[1] < 5.5
 
 
+@statistical(alarm=1e-4, defect=None)
 def test_variance_falls_by_what_is_integrated_out():
     problem, measure = solved(p=6, q=2, beta=20.0)
     n, repeats = 100, 600
@@ -188,6 +191,7 @@ def test_average_and_error_are_those_of_the_batches(n_records):
     assert said == pytest.approx(float(average.stderr.norm() / average.mean.norm()))
 
 
+@statistical(alarm=1e-4, defect=None)
 def test_error_covers_what_correlated_records_do():
     memory, n_records = 0.8, 4000
     average = TimeAverage(start=0, kind="raw")

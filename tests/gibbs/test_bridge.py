@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from defects import statistical
 from problems import small_problem
 from seeds import seeded
 
@@ -33,6 +34,7 @@ def test_mixture_density_is_that_of_torch(mixture):
     torch.testing.assert_close(found, score)
 
 
+@statistical(alarm=1e-5, defect=None)
 def test_mixture_sample_has_its_moments_and_a_fit_finds_it(mixture):
     u = mixture.sample(40_000, generator=seeded())
     mean = mixture.shares @ mixture.means
@@ -50,6 +52,7 @@ def test_resampling_keeps_expected_counts():
     assert (counts - 1000 * weights).abs().max() <= 1
 
 
+@statistical(alarm=1e-3, defect=None)
 @pytest.mark.parametrize("start", ["prior", "fitted"])
 def test_a_bridge_estimates_the_normaliser_of_quadrature(start):
     problem = small_problem(d=2, beta=200.0, gamma=3.0, lambda_rho=0.01)

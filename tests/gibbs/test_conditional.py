@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from defects import Defect, scaled, statistical
 from problems import small_problem
 from scipy.integrate import cumulative_trapezoid, quad
 from scipy.optimize import root
@@ -162,11 +163,15 @@ def test_derivatives_agree_with_autograd(radius):
     torch.testing.assert_close(single[1].double(), slope.detach(), rtol=1e-5, atol=1e-5)
 
 
+DRAWS_OFF = Defect("draws are too large by 2.5 %", scaled(Conditional, "sample", 1.025))
+
+
+@statistical(alarm=1e-4, defect=DRAWS_OFF)
 @pytest.mark.parametrize("c", [0.0, 0.02, -0.3, 5.0])
 @pytest.mark.parametrize("radius", [0.3, 2.0])
 def test_draws_have_the_law(radius, c):
     conditional = Conditional(1.5, 20.0, radius)
-    n = 40_000
+    n = 400_000
     draws = conditional.sample(torch.full((n // 4, 4), c).double(), generator=seeded(3))
     draws = draws.flatten().sort().values.numpy()
     axis = np.linspace(-12, 12, 400_001)

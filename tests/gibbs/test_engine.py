@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from defects import NOISE_SHARED, NORMALS_OFF, statistical
 from problems import small_problem
 from seeds import seeded
 
@@ -50,6 +51,7 @@ def steps_of_noise(n_steps, n_neurons, dtype=torch.float32):
     return torch.stack(noise)
 
 
+@statistical(alarm=1e-5, defect=NORMALS_OFF)
 def test_noise_is_standard_normal():
     noise = steps_of_noise(20, 5000).flatten()
     n = len(noise)
@@ -67,6 +69,7 @@ def test_noise_is_standard_normal():
     assert float((exact - steps).abs().max()) * math.sqrt(n) < 2.7
 
 
+@statistical(alarm=1e-4, defect=NOISE_SHARED)
 def test_noise_is_fresh_for_each_step_neuron_tile_and_coordinate():
     noise = steps_of_noise(20, 5000)
     pairs = {
@@ -84,6 +87,7 @@ def test_noise_is_fresh_for_each_step_neuron_tile_and_coordinate():
     assert len(noise.flatten().unique()) > 0.99 * noise.numel()
 
 
+@statistical(alarm=1e-4, defect=NORMALS_OFF)
 def test_uncoupled_coordinates_follow_the_chain_of_steps():
     etas, decay, temperature = (0.5, 1.5, 0.1, 2.5, 0.5), 0.4, 0.05
     start = torch.linspace(-2, 2, 5, dtype=torch.float64).repeat(40_000, 1)

@@ -5,6 +5,7 @@ import numpy as np
 import ot
 import pytest
 import torch
+from defects import NOISE_OFF, statistical
 from problems import small_problem
 from quadrature import gibbs_minimizer
 from seeds import seeded
@@ -41,6 +42,7 @@ def test_zero_temperature_is_gradient_descent(radius, budget, monkeypatch):
     torch.testing.assert_close(result.particles.u, cloud.u, atol=1e-12, rtol=1e-10)
 
 
+@statistical(alarm=1e-5, defect=NOISE_OFF)
 @pytest.mark.parametrize(("eta", "decay"), [(0.5, 0.4), (1.9, 0.8)])
 def test_stationary_variance_without_data(eta, decay):
     # W = 0 couples nothing: each coordinate is an autoregression with factor 1 - eta lambda.
@@ -54,7 +56,7 @@ def test_stationary_variance_without_data(eta, decay):
     ).particles
     variance = 1 / (beta * decay * (1 - eta * decay / 2))
     for values in (cloud.a, cloud.u):
-        # 4.9 standard errors of a variance of that many normals: false alarm 1e-6 each.
+        # 4.9 standard errors of a variance of that many normals: 1e-6 each.
         error = 4.9 * math.sqrt(2 / values.numel())
         assert float(values.var()) == pytest.approx(variance, rel=error)
         assert abs(float(values.mean())) < 4.9 * math.sqrt(variance / values.numel())
@@ -76,6 +78,7 @@ QUADRATURE = [
 ]
 
 
+@statistical(alarm=1e-4, defect=NOISE_OFF)
 @pytest.mark.parametrize("settings", QUADRATURE)
 def test_stationary_law_is_the_gibbs_minimizer(settings):
     oracle = gibbs_minimizer(small_problem(lambda_rho=0.05, **settings))

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from defects import dual_off, sample_off, statistical
 from problems import small_problem
 from quadrature import gibbs_minimizer
 from seeds import seeded, shifted
@@ -105,6 +106,7 @@ def test_rank_two_in_twenty_dimensions_is_the_problem_in_two():
     assert float((second.measure.features(point) - raw).norm() / raw.norm()) < 0.02
 
 
+@statistical(alarm=1e-4, defect=dual_off(1.005))
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     "name",
@@ -129,6 +131,7 @@ def test_monte_carlo_agrees_with_quadrature(name, seed):
     assert np.linalg.norm(h - oracle.features) < 0.02 * np.linalg.norm(oracle.features)
 
 
+@statistical(alarm=1e-3, defect=dual_off(1.005))
 @pytest.mark.slow
 def test_intervals_cover_the_least_free_energy():
     """40 solutions of 10 problems: 36 intervals or more hold the truth; a refusal is a miss.
@@ -197,6 +200,7 @@ def test_warm_starts_lead_to_the_same_minimizer():
         assert result.history["dual"][0] > truth.dual / 2
 
 
+@statistical(alarm=1e-4, defect=None)
 def test_memory_budget_bounds_the_draws():
     problem = small_problem(d=3)
     with pytest.raises(ValueError, match="memory_budget must hold n_particles"):
@@ -245,6 +249,7 @@ def solved():
     return problem, solve_gibbs(problem, generator=seeded())
 
 
+@statistical(alarm=1e-4, defect=sample_off(1.025))
 def test_sample_has_the_moments_and_the_stationarity_of_the_law(solved):
     problem, result = solved
     sample = result.measure.sample(40_000, generator=seeded(2))

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from defects import NOISE_OFF, NORMALS_OFF, Defect, statistical
 from problems import small_problem, wide_problem
 from seeds import seeded
 
@@ -22,6 +23,19 @@ from gibbs.noise import DelayedNoise, Kick
 ERRORS = 4.9
 
 
+def _more_waits(monkeypatch):
+    sound = DelayedNoise.begin
+    monkeypatch.setattr(
+        DelayedNoise,
+        "begin",
+        lambda self, kick, rate: sound(self, Kick(kick.before, 1.05 * kick.after), rate),
+    )
+
+
+WAITING_NOISE_OFF = Defect("the noise that waits has a variance 10 % too large", _more_waits)
+
+
+@statistical(alarm=1e-3, defect=NORMALS_OFF)
 def test_delayed_noise_has_the_covariances_of_the_chain_and_of_what_was_seen():
     d, n, rate, scale = 6, 60_000, 0.8, 0.5
     u = torch.zeros(n, d, dtype=torch.float64)
@@ -66,10 +80,11 @@ def both_noises(monkeypatch, run):
     return delayed, run()
 
 
+@statistical(alarm=1e-3, defect=WAITING_NOISE_OFF)
 def test_delayed_noise_gives_the_law_of_the_dynamics(monkeypatch):
     # Batches of 2 of 2 samples: the same ones in every step, whatever else has been drawn.
     problem = small_problem(n=2, d=16, p=3, q=2, beta=30.0, lambda_rho=0.1, gamma=4.0)
-    n = 20_000
+    n = 100_000
     start = sample_normal(problem, n, generator=seeded())
 
     def run():
@@ -105,6 +120,7 @@ def test_delayed_noise_at_temperature_zero_is_descent(monkeypatch):
     torch.testing.assert_close(delayed.u, plain.u, atol=1e-12, rtol=1e-10)
 
 
+@statistical(alarm=1e-3, defect=NOISE_OFF)
 def test_delayed_noise_is_drawn_after_the_temperature_has_gone():
     # Nothing is trained (W = 0). One hot step, then cold ones: the noise of the first decays.
     base = wide_problem()
@@ -129,6 +145,7 @@ def test_delayed_noise_is_drawn_after_the_temperature_has_gone():
     assert float(noise.abs().max()) < ERRORS / math.sqrt(20_000)
 
 
+@statistical(alarm=1e-3, defect=NOISE_OFF)
 @pytest.mark.parametrize("n", [2, 16, 200])
 def test_delayed_noise_of_a_batch_that_is_seen_again_and_again_in_the_cold(n):
     base = small_problem(n=n, d=16, p=3, q=2, beta=30.0, lambda_rho=0.1)
@@ -183,6 +200,7 @@ def test_stationary_variance_of_each_scheme_without_data(scheme):
         assert float(values.var()) == pytest.approx(expected, rel=error)
 
 
+@statistical(alarm=1e-4, defect=NOISE_OFF)
 @pytest.mark.parametrize("every", [1, 3, 100])
 def test_uncoupled_coordinates_follow_each_step_of_leimkuhler_and_matthews(every):
     problem = small_problem(p=5, q=2, beta=20.0, lambda_rho=0.3)
@@ -249,6 +267,7 @@ def test_temperature_decides_the_noise_and_nothing_else():
     assert torch.equal(found.u, expected.u)
 
 
+@statistical(alarm=1e-5, defect=NOISE_OFF)
 def test_temperature_schedule_reaches_every_step():
     base = small_problem(beta=20.0, lambda_rho=0.3)
     problem = dataclasses.replace(base, w=torch.zeros_like(base.w))

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from defects import dual_off, statistical
 from problems import small_problem
 from quadrature import gibbs_minimizer
 from seeds import seeded
@@ -218,6 +219,7 @@ def test_minimizer_by_quadrature(settings):
         assert this.certificate.dual == pytest.approx(oracle.dual, rel=1e-8)
 
 
+@statistical(alarm=1e-4, defect=dual_off(1.01))
 def test_minimizer_by_monte_carlo():
     problem, _ = weighted_and_repeated(d=2, activation="tanh", beta=20.0)
     exact = solve_gibbs(problem, generator=seeded())
