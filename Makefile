@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test test-all lint format bench clean
+.PHONY: help install demo test test-all test-statistical lint format bench clean
 
 help:
 	@echo "make demo      set up, then run on separable data and on digits"
 	@echo "make test      set up, then the test suite"
 	@echo "make test-all  the test suite with its slow tests"
+	@echo "make test-statistical OFFSETS='1 2 3'   the tests that draw, with other seeds"
 	@echo "make bench     one step of stage one against plain autograd and a roofline"
 	@echo "make lint      format, lint, types, import directions"
 
@@ -31,6 +32,11 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or not slow"
+
+OFFSETS ?= 1 2 3
+test-statistical: $(STAMP)
+	set -e; for k in $(OFFSETS); do \
+	    $(BIN)/python -m pytest -n auto --dist worksteal -q -m statistical --seed-offset $$k; done
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .

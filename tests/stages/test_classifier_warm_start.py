@@ -5,6 +5,8 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
+from defects import Defect, statistical
 from seeds import shifted
 from sklearn.base import clone
 from sklearn.datasets import load_iris
@@ -51,6 +53,19 @@ def test_without_it_every_fit_begins_anew():
     assert np.array_equal(TwoStageClassifier(**COLD).fit(X, Y).coef_, first)
 
 
+def _anew(monkeypatch):
+    sound = torch.Tensor.normal_
+
+    def normal_(tensor, *args, generator, **kwargs):
+        return sound(tensor, *args, generator=generator.manual_seed(shifted()), **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "normal_", normal_)
+
+
+STREAM_ANEW = Defect("every draw of noise begins the stream anew", _anew)
+
+
+@statistical(alarm=1e-4, defect=STREAM_ANEW)
 def test_random_numbers_go_on():
     # With the same noise in both fits the second would move as the first did, but for its start.
     noise = COLD | {"beta": 1.0, "max_iter": 1, "lambda_rho": 1e-6, "gamma": 1e-9}

@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from defects import Defect, statistical
 from problems import small_problem
 from seeds import seeded
 from sklearn.linear_model import Ridge
@@ -54,7 +55,17 @@ def test_orthonormal_layer():
     torch.testing.assert_close(w.T @ w, torch.eye(4, dtype=torch.float64), atol=1e-14, rtol=0)
     with pytest.raises(ValueError, match=r"at least n_outputs.*p = 2, q = 3"):
         orthonormal_layer(2, 3, generator=seeded())
-    # Uniform on the frames: E[w_11^2] = 1/p; 5 standard errors of 2,000 draws.
+
+
+SIGNS = Defect(
+    "the signs of a QR factorization are left as they come",
+    lambda monkeypatch: monkeypatch.setattr(torch, "sign", torch.ones_like),
+)
+
+
+@statistical(alarm=1e-5, defect=SIGNS)
+def test_orthonormal_layer_is_uniform_on_the_frames():
+    # E[w_11^2] = 1/p; 5 standard errors of 2,000 draws.
     draws = torch.stack([orthonormal_layer(3, 2, generator=seeded(s)) for s in range(2000)])
     assert float(draws[:, 0, 0].square().mean()) == pytest.approx(1 / 3, abs=0.034)
     assert abs(float(draws[:, 0, 0].mean())) < 0.065
