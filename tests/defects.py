@@ -62,14 +62,19 @@ def _normals_off(monkeypatch: pytest.MonkeyPatch) -> None:
 NORMALS_OFF = Defect("the variance of every normal is 5 % too large", _normals_off)
 
 
-def _noise_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    sound = Scheme.kick
-    monkeypatch.setattr(
-        Scheme, "kick", lambda self, scale, first: sound(self, 1.05**0.5 * scale, first)
-    )
+def noise_off(factor: float) -> Defect:
+    """Noise of the steps whose variance is wrong."""
+
+    def build_in(monkeypatch: pytest.MonkeyPatch) -> None:
+        sound = Scheme.kick
+        monkeypatch.setattr(
+            Scheme, "kick", lambda self, scale, first: sound(self, factor**0.5 * scale, first)
+        )
+
+    return Defect(f"the variance of the noise of a step is {factor - 1:.0%} too large", build_in)
 
 
-NOISE_OFF = Defect("the variance of the noise of a step is 5 % too large", _noise_off)
+NOISE_OFF = noise_off(1.05)
 
 
 def _noise_shared(monkeypatch: pytest.MonkeyPatch) -> None:

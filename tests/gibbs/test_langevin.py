@@ -5,7 +5,7 @@ import numpy as np
 import ot
 import pytest
 import torch
-from defects import NOISE_OFF, statistical
+from defects import NOISE_OFF, noise_off, statistical
 from problems import small_problem
 from quadrature import gibbs_minimizer
 from seeds import seeded
@@ -78,7 +78,7 @@ QUADRATURE = [
 ]
 
 
-@statistical(alarm=1e-4, defect=NOISE_OFF)
+@statistical(alarm=1e-4, defect=noise_off(1.2))
 @pytest.mark.parametrize("settings", QUADRATURE)
 def test_stationary_law_is_the_gibbs_minimizer(settings):
     oracle = gibbs_minimizer(small_problem(lambda_rho=0.05, **settings))
