@@ -17,6 +17,7 @@ from gibbs import (
     first_variation,
     potential_gradient,
     regularized_loss,
+    run_langevin,
     sample_normal,
     solve_gibbs,
 )
@@ -264,3 +265,16 @@ def test_single_precision_weights_serve_the_solver():
     double = weighted_and_repeated(d=1)[0]
     this, that = (solve_gibbs(p, generator=seeded()).certificate for p in (problem, double))
     assert this.dual == pytest.approx(that.dual, rel=1e-5)
+
+
+@pytest.mark.parametrize("train_w", [False, True])
+def test_automatic_steps_are_those_of_the_copies(train_w):
+    pair = weighted_and_repeated(activation="tanh", d=3)
+    start = sample_normal(pair[0], 50, generator=seeded())
+    this, that = (
+        run_langevin(problem, start, n_steps=40, train_w=train_w, generator=seeded(1))
+        for problem in pair
+    )
+    for name, values in this.history.items():
+        torch.testing.assert_close(values, that.history[name], rtol=1e-9, atol=1e-12)
+    assert len(set(this.history["step_size"].tolist())) > 2
