@@ -207,9 +207,12 @@ def _resolved_weights(value: object, like: Tensor) -> Tensor | None:
         raise ValueError(f"{name} must not be 0 in every row")
     if bool((value == value[0]).all()):
         return None
-    # Twice as large a weight everywhere is the same problem, and the mean cannot overflow.
-    scaled = value.double() / value.max()
-    return (scaled / scaled.mean()).to(value.dtype)
+    # What has been resolved stays as it is: `dataclasses.replace` comes here again.
+    if abs(float(value.double().mean()) - 1) <= 4 * torch.finfo(value.dtype).eps:
+        return value.contiguous()
+    # Dividing by a power of two is exact: no sum overflows, and that of integers does not round.
+    scaled = value.double() / 2.0 ** (math.frexp(float(value.max()))[1] - 1)
+    return (len(scaled) * scaled / scaled.sum()).to(value.dtype)
 
 
 def _check_shapes(x: Tensor, y: Tensor, w: Tensor) -> None:

@@ -62,6 +62,22 @@ def test_weights_are_resolved_to_mean_one():
     assert replace(problem, sample_weight=torch.full((4,), 7.0).double()).sample_weight is None
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ["integers", "reals"])
+def test_weights_are_resolved_once(dtype, kind):
+    problem = small_problem(n=1000, dtype=dtype)
+    if kind == "integers":
+        weight = torch.randint(0, 7, (1000,), generator=seeded())
+    else:
+        weight = torch.rand(1000, generator=seeded()) ** 9
+    found = replace(problem, sample_weight=weight.to(dtype))
+    assert torch.equal(replace(found, gamma=3.0).sample_weight, found.sample_weight)
+    order = torch.randperm(1000, generator=seeded(1))
+    other = replace(problem, sample_weight=weight[order].to(dtype)).sample_weight
+    if kind == "integers":  # their sum does not round
+        assert torch.equal(other, found.sample_weight[order])
+
+
 BAD = [
     ([1.0, 2.0], TypeError, "sample_weight must be a torch.Tensor, got list"),
     (torch.ones(3), ValueError, r"one number per row of x, \(4,\), got shape \(3,\)"),
