@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from gibbs import GibbsMeasure, Particles, Problem
+from stages.reading import row_major
 
 __all__ = [
     "Array",
@@ -99,7 +100,7 @@ def read_points(points: Points, name: str) -> Array:
 def _float64(values: ArrayLike | Tensor) -> Array:
     if isinstance(values, Tensor):
         values = values.detach().to("cpu", torch.float64).numpy()
-    return np.asarray(values, dtype=np.float64)
+    return row_major(np.asarray(values, dtype=np.float64))
 
 
 def check_widths(neurons: Particles, problem: Problem, name: str) -> None:

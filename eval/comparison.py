@@ -281,7 +281,7 @@ def compare_baselines(
     >>> [round(v, 2) for v in result.test_error("1-NN")]
     [0.06, 0.0, 0.14]
     """
-    x, labels = check_X_y(X, y, dtype=np.float64)
+    x, labels = check_X_y(X, y, dtype=np.float64, order="C")
     check_classification_targets(labels)
     methods = _methods(random_state, models, network, controls)
     results: list[tuple[FoldRecord, NDArray[Any]]] = []

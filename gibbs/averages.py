@@ -8,6 +8,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
+from gibbs.checks import row_major
 from gibbs.conditional import Conditional
 from gibbs.dual import Tilted, refit
 from gibbs.langevin import LangevinState
@@ -84,7 +85,7 @@ def conditional_features(problem: Problem, particles: Particles, x: Tensor | Non
             f"particles must have u of width d = {problem.n_inputs}, got {particles.u.shape[1]}"
         )
     values = problem.sigma.value_(particles.u @ problem.x.T)
-    new = values if x is None else problem.sigma.value_(particles.u @ x.T)
+    new = values if x is None else problem.sigma.value_(particles.u @ row_major(x).T)
     exact = problem.to(torch.float64)
     dual = refit(Tilted.uniform(exact, values))
     pulls = (values @ dual.to(values.dtype)).double()

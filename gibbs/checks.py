@@ -1,11 +1,13 @@
-"""Checks of arguments, in one sentence each."""
+"""What arguments go through where they come in: checks, in one sentence each, and one layout."""
 
 from __future__ import annotations
 
 import operator
 from numbers import Integral
 
-__all__ = ["check_integer"]
+from torch import Tensor
+
+__all__ = ["check_integer", "row_major"]
 
 
 def check_integer(
@@ -38,3 +40,18 @@ def check_integer(
     if high is not None:
         limits = f"between {low} and {high_is and f'{high_is} = '}{high}"
     raise ValueError(f"{name} must be an integer {limits}, got {value!r}")
+
+
+def row_major(values: Tensor) -> Tensor:
+    """The same numbers row after row; a copy only where they are not.
+
+    Sums run in the order of the memory: a matrix stored by columns would give other last bits.
+
+    Examples
+    --------
+    >>> import torch
+    >>> row_major(torch.eye(3, 2).T).stride()
+    (3, 1)
+    """
+    # A matrix of one row or column may keep any stride, and BLAS looks at strides.
+    return values.contiguous().view(-1).view(values.shape)

@@ -73,7 +73,8 @@ def largest_curvature(
     x : Tensor (n, d)
         The samples to take it on.
     start : Tensor (n, q)
-        Where the iteration starts; ones where it is 0.
+        Where the iteration starts, S^(1/2) v for the residual v: then samples with weights
+        start where their copies would. Ones where it is 0.
     n_iterations : int
     weight : Tensor (n,), optional
         The weights of these samples, of mean 1 over all samples; None means 1 for each.

@@ -11,10 +11,12 @@ from torch import Tensor
 from gibbs.batches import Batches
 from gibbs.cloud import TiledCloud
 from gibbs.coupling import Coupling, Uncoupled, couple
+from gibbs.energy import data_loss
 from gibbs.engine import Engine
 from gibbs.noise import DelayedNoise, Noise, Scheme, TiledNoise
 from gibbs.particles import Particles
 from gibbs.problem import Problem
+from gibbs.repeats import Distinct, distinct
 from gibbs.snapshot import Stateful, packed, unpack
 
 __all__ = ["Dynamics"]
@@ -27,7 +29,8 @@ class Dynamics:
 
     .. math:: W \leftarrow W - \eta\, (\tfrac{\gamma}{n} H^T (Z - Y) + \lambda_w W),
 
-    with the features before the step, at the step size of the neurons.
+    with the features before the step, at the step size of the neurons. Where all samples make a
+    step, those that occur several times are computed once, see :func:`gibbs.repeats.distinct`.
 
     Parameters
     ----------
@@ -59,7 +62,9 @@ class Dynamics:
         self.scheme = scheme
         self.lambda_w = lambda_w
         self.generator = generator
-        self.coupling: Coupling = couple(problem, fixed=lambda_w is None)
+        self._once = distinct(problem) if batch_size is None else Distinct(problem)
+        once = self._once.problem
+        self.coupling: Coupling = couple(once, fixed=lambda_w is None)
         b, c = self.coupling.split(particles.a)
         self.cloud = TiledCloud(Particles(b, particles.u))
         own = None
@@ -73,12 +78,12 @@ class Dynamics:
             self.cloud.n_neurons, problem.n_inputs, batch_size
         ):
             self.noise = DelayedNoise(self.cloud, generator)
-        self.everything = Engine(inner, self.cloud, problem.n_samples)
+        self.everything = Engine(inner, self.cloud, once.n_samples)
         self.minibatch, self.batches = None, None
         if batch_size is not None:
             self.minibatch = Engine(inner, self.cloud, batch_size, moves_u=self.noise.moves_u)
             self.batches = Batches(problem.n_samples, batch_size, generator)
-        self._samples = (problem.x, problem.y, problem.sample_weight)
+        self._samples = (once.x, once.y, once.sample_weight)
         self._has_passed = False
         self.eta = math.nan
         self._largest = math.sqrt(torch.finfo(problem.dtype).max)
@@ -117,7 +122,13 @@ class Dynamics:
         engine, (x, y, weight) = self.everything, self._samples
         engine.forward(x, y, weight=weight, uncoupled=self.uncoupled.look())
         self._has_passed = True
-        return self.coupling.join(engine.features, engine.uncoupled_features), engine.outputs
+        features = self.coupling.join(engine.features, engine.uncoupled_features)
+        return self._once.spread(features), self._once.spread(engine.outputs)
+
+    def loss(self) -> float:
+        """L_n, after :meth:`evaluate`."""
+        _, y, weight = self._samples
+        return float(data_loss(self.everything.outputs, y, weight))
 
     def gradient_norm(self) -> float:
         """Root mean square over the neurons of |grad V|, after :meth:`evaluate`."""

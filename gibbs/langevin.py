@@ -294,7 +294,7 @@ def _measure(
     state: LangevinState, dynamics: Dynamics, history: Mapping[str, list[float]]
 ) -> dict[str, float] | None:
     """The standard row of the history, or None where the run has diverged."""
-    loss = float(data_loss(state.outputs, state.problem.y, state.problem.sample_weight))
+    loss = dynamics.loss()
     ridge = state.problem.decay * float(mean_square(state.particles))
     row = {"step": float(state.step), "loss": loss, "regularized_loss": loss + ridge / 2}
     if dynamics.lambda_w is not None:

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from gibbs.checks import row_major
 from gibbs.conditional import Conditional
 from gibbs.dual import TILE, tiles
 from gibbs.energy import data_loss
@@ -78,7 +79,7 @@ class GibbsMeasure:
         Tensor (m, p)
             In the dtype of the problem. No noise of a is in it.
         """
-        problem, new = self.problem, x.double()
+        problem, new = self.problem, row_major(x.double())
         inside = new @ self.basis
         outside = (new - inside @ self.basis.T).norm(dim=1)
         nodes, node_weights = hermite_rule(1 / math.sqrt(problem.beta * problem.decay))

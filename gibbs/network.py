@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from gibbs.activations import Activation
+from gibbs.checks import row_major
 from gibbs.particles import Particles
 from gibbs.truncation import truncate
 
@@ -37,6 +38,7 @@ def features(
     Tensor (n, p)
         H. Memory above it: one tile of neurons times n.
     """
+    x = row_major(x)
     total = x.new_zeros(len(x), particles.a.shape[1])
     for block in neuron_blocks(len(particles)):
         values = activation.value_(particles.u[block] @ x.T)
@@ -63,6 +65,7 @@ def kernel(x: Tensor, u: Tensor, activation: Activation) -> Tensor:
     Tensor (n, n)
         Symmetric, positive semidefinite.
     """
+    x, u = row_major(x), row_major(u)
     total = x.new_zeros(len(x), len(x))
     for block in neuron_blocks(len(u)):
         values = activation.value_(u[block] @ x.T)

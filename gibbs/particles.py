@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gibbs.checks import row_major
 from gibbs.problem import Problem
 
 __all__ = ["Particles", "sample_normal", "sample_prior"]
@@ -15,7 +16,7 @@ __all__ = ["Particles", "sample_normal", "sample_prior"]
 
 @dataclass(frozen=True, eq=False)
 class Particles:
-    """N neurons theta_j = (a_j, u_j), each of weight 1/N.
+    """N neurons theta_j = (a_j, u_j), each of weight 1/N, stored neuron after neuron.
 
     Parameters
     ----------
@@ -44,6 +45,8 @@ class Particles:
                 "a and u must share dtype and device, "
                 f"got {self.a.dtype} on {self.a.device} and {self.u.dtype} on {self.u.device}"
             )
+        for name in ("a", "u"):
+            object.__setattr__(self, name, row_major(getattr(self, name)))
 
     def __len__(self) -> int:
         return len(self.a)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gibbs.activations import Activation, get_activation
+from gibbs.checks import row_major
 
 __all__ = ["Problem"]
 
@@ -27,7 +28,8 @@ class Problem:
 
     (Eqs. 4, 5, without the ridge term of W, which is constant here). With sample weights s_i of
     mean 1 the first term is sum_i s_i |Z_i - Y_i|^2 / (2n): a weight of 2 is the sample twice.
-    Everything is checked here, once; what takes a Problem trusts it.
+    Everything is checked here, once, and x, y and w are laid out row after row, so that no result
+    depends on how they were stored; what takes a Problem trusts it.
 
     Parameters
     ----------
@@ -89,6 +91,8 @@ class Problem:
             raise ValueError("lambda_rho must be given when beta is inf (its default is 1/beta)")
         decay = 1 / beta if self.lambda_rho is None else self.lambda_rho
         _set = object.__setattr__
+        for name in ("x", "y", "w"):
+            _set(self, name, row_major(getattr(self, name)))
         _set(self, "beta", beta)
         _set(self, "gamma", _finite_positive("gamma", self.gamma))
         _set(self, "lambda_rho", _decay(decay, beta))
@@ -203,9 +207,12 @@ def _resolved_weights(value: object, like: Tensor) -> Tensor | None:
         raise ValueError(f"{name} must not be 0 in every row")
     if bool((value == value[0]).all()):
         return None
-    # Twice as large a weight everywhere is the same problem, and the mean cannot overflow.
-    scaled = value.double() / value.max()
-    return (scaled / scaled.mean()).to(value.dtype)
+    # What has been resolved stays as it is: `dataclasses.replace` comes here again.
+    if abs(float(value.double().mean()) - 1) <= 4 * torch.finfo(value.dtype).eps:
+        return value.contiguous()
+    # Dividing by a power of two is exact: no sum overflows, and that of integers does not round.
+    scaled = value.double() / 2.0 ** (math.frexp(float(value.max()))[1] - 1)
+    return (len(scaled) * scaled / scaled.sum()).to(value.dtype)
 
 
 def _check_shapes(x: Tensor, y: Tensor, w: Tensor) -> None:

@@ -70,8 +70,12 @@ class StepSizes:
         rows = [part.to(problem.device) for part in rows]
         weight = problem.sample_weight
         self.batches = [problem.x[part] for part in rows]
-        self.directions = [problem.y[part] for part in rows]
         self.weights = [None if weight is None else weight[part] for part in rows]
+        targets = [problem.y[part] for part in rows]
+        self.directions = [
+            y if own is None else own.sqrt()[:, None] * y
+            for y, own in zip(targets, self.weights, strict=True)
+        ]
 
     def measures_at(self, step: int) -> bool:
         """Whether "auto" measures the curvature before this step."""

@@ -484,8 +484,8 @@ class _Trained:
         weights: NDArray[np.float64] | None,
     ) -> Problem:
         y = torch.nn.functional.one_hot(torch.tensor(labels), w.shape[1]).to(w.dtype)
-        if weights is not None:
-            weights = weights / weights.max()
+        if weights is not None:  # by a power of two, which keeps integers exact
+            weights = np.ldexp(weights, -np.frexp(weights.max())[1])
         s = None if weights is None else torch.tensor(weights, dtype=w.dtype)
         return Problem(torch.tensor(x, dtype=w.dtype), y, w, sample_weight=s, **self.settings)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gibbs.checks import row_major
+
 __all__ = ["fit_linear"]
 
 
@@ -62,9 +64,10 @@ def fit_linear(
     shares = _shares(sample_weight, len(features))
     # By singular values, which squares no condition number: any lambda_w > 0 has a solution.
     roots = shares.sqrt().to(features.device)[:, None]
-    left, sizes, right = torch.linalg.svd(gamma * roots * features.double(), full_matrices=False)
+    h = row_major(features.double())
+    left, sizes, right = torch.linalg.svd(gamma * roots * h, full_matrices=False)
     shrunk = sizes / (sizes.square() + lambda_w)
-    w: Tensor = right.T @ (shrunk[:, None] * (left.T @ (roots * y.double())))
+    w: Tensor = right.T @ (shrunk[:, None] * (left.T @ (roots * row_major(y.double()))))
     return w.to(features.dtype)
 
 

@@ -1,4 +1,4 @@
-"""Arrays and frames as scikit-learn reads them, with errors that say where."""
+"""Arrays and frames as scikit-learn reads them, in one layout, with errors that say where."""
 
 from __future__ import annotations
 
@@ -12,13 +12,24 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-__all__ = ["read_labelled", "read_samples"]
+__all__ = ["read_labelled", "read_samples", "row_major"]
 
 _OPTIONS = {"dtype": [np.float64, np.float32], "ensure_all_finite": False}
 
 
+def row_major(values: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers row after row and in native byte order; a copy only where they are not.
+
+    Sums run in the order of the memory: the same numbers by columns, as frames and converted CSC
+    matrices hold them, would add up to other last bits.
+    """
+    native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+    # NumPy lets an array of one row or column keep any stride, and BLAS looks at strides.
+    return native.reshape(-1).reshape(values.shape)
+
+
 def read_samples(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
-    """Samples (n, d) for a fitted estimator, in float64 or float32.
+    """Samples (n, d) for a fitted estimator, in float64 or float32, :func:`row_major`.
 
     Raises
     ------
@@ -32,13 +43,15 @@ def read_samples(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
         _explain(error, X)
         raise
     _refuse_infinite(samples, X)
-    return samples
+    return row_major(samples)
 
 
 def read_labelled(
     estimator: BaseEstimator, X: ArrayLike, y: ArrayLike, *, reset: bool
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Samples (n, d) and their class labels (n,); `reset` notes d and the names of the columns.
+    """Samples (n, d), :func:`row_major`, and their class labels (n,).
+
+    `reset` notes d and the names of the columns.
 
     Raises
     ------
@@ -54,7 +67,7 @@ def read_labelled(
         raise
     _refuse_infinite(samples, X)
     check_classification_targets(targets)
-    return samples, targets
+    return row_major(samples), targets
 
 
 def _refuse_masked(X: Any) -> None:

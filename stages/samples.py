@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
+
+from gibbs.repeats import distinct_rows
 
 __all__ = ["map_inputs", "total_weights", "unit_ball"]
 
@@ -105,15 +108,20 @@ def _class_weights(
 def unit_ball(
     X: NDArray[Any], center: bool, weights: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], float]:
-    """The shift and the largest norm that map the training samples into the unit ball."""
+    """The shift and the largest norm that map the training samples into the unit ball.
+
+    Of samples that occur several times each is counted with that weight, see
+    :func:`gibbs.repeats.distinct_rows`: weights and copies give the same bits.
+    """
     if (X[0] == X).all():
         raise ValueError("X must not be constant, got the same sample in every row")
     with np.errstate(over="ignore", invalid="ignore"):
         mean = np.zeros(X.shape[1])
-        if center and weights is None:
-            mean = X.mean(axis=0, dtype=np.float64)
-        elif center:
-            mean = np.average(X.astype(np.float64, copy=False), axis=0, weights=weights)
+        if center:
+            masses = None if weights is None else torch.from_numpy(weights)
+            first, total, _ = distinct_rows(torch.tensor(X), masses)
+            few = X[first.numpy()].astype(np.float64)
+            mean = np.average(few, axis=0, weights=None if total is None else total.numpy())
         scale = float(np.linalg.norm(X - mean, axis=1).max())
     if not np.isfinite(scale):
         raise ValueError(

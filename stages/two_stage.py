@@ -26,6 +26,7 @@ from gibbs import (
 from gibbs.dual import Progress
 from gibbs.energy import mean_square
 from gibbs.langevin import LangevinState, Observer, default_lambda_w, observe
+from gibbs.repeats import distinct
 from gibbs.step_sizes import Schedule, StepSize
 from stages.checkpoint import Checkpoint
 from stages.linear import fit_linear
@@ -206,14 +207,27 @@ def train_two_stage(
             **dynamics,
         )
         return TwoStageResult(problem, stage_one, flow, flow.particles, flow.w, flow.history)
-    h = features(problem.x, particles, problem.sigma, problem.truncation)
+    samples = distinct(problem)
+    few = samples.problem
+    h = features(few.x, particles, problem.sigma, problem.truncation)
     w = fit_linear(
-        h, problem.y, gamma=problem.gamma, lambda_w=lambda_w, sample_weight=problem.sample_weight
+        h, few.y, gamma=problem.gamma, lambda_w=lambda_w, sample_weight=few.sample_weight
     )
-    rows = [
-        _measure(step, replace(problem, w=layer), particles, h, lambda_w, observers)
-        for step, layer in enumerate((problem.w, w))
-    ]
+    rows = []
+    for step, layer in enumerate((problem.w, w)):
+        z = outputs(h, layer, problem.gamma)
+        row = _measure(step, replace(few, w=layer), particles, h, z, lambda_w)
+        state = LangevinState(
+            step,
+            1,
+            replace(problem, w=layer),
+            particles,
+            samples.spread(h),
+            samples.spread(z),
+            step_size=0.0,
+        )
+        observe(state, observers or {}, row)
+        rows.append(row)
     history = {
         name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in rows[0]
     }
@@ -221,26 +235,18 @@ def train_two_stage(
 
 
 def _measure(
-    step: int,
-    problem: Problem,
-    particles: Particles,
-    h: Tensor,
-    lambda_w: float,
-    observers: Mapping[str, Observer] | None,
+    step: int, problem: Problem, particles: Particles, h: Tensor, z: Tensor, lambda_w: float
 ) -> dict[str, float]:
-    z = outputs(h, problem.w, problem.gamma)
+    """The row of the history for the layer of `problem`, from features and outputs."""
     loss = data_loss(z, problem.y, problem.sample_weight)
     ridge = problem.decay * mean_square(particles) + lambda_w * problem.w.square().sum()
     residual = z - problem.y
     if problem.sample_weight is not None:
         residual = problem.sample_weight[:, None] * residual
     gradient = problem.gamma / problem.n_samples * h.T @ residual + lambda_w * problem.w
-    row = {
+    return {
         "step": float(step),
         "loss": float(loss),
         "regularized_loss": float(loss + ridge / 2),
         "gradient_norm": float(gradient.norm()),
     }
-    state = LangevinState(step, 1, problem, particles, h, z, 0.0)
-    observe(state, observers or {}, row)
-    return row

@@ -12,6 +12,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from stages.reading import row_major
+
 __all__ = [
     "Array",
     "Batch",
@@ -20,7 +22,6 @@ __all__ = [
     "declared_classes",
     "is_numeric",
     "read_labels",
-    "read_matrix",
     "shifted",
     "shifted_sum",
 ]
@@ -28,17 +29,6 @@ __all__ = [
 Array = NDArray[np.float64]
 
 BLOCK_BYTES = 3 * 2**18
-
-
-def read_matrix(values: ArrayLike | Tensor, name: str) -> Array:
-    """A finite float64 matrix from an array or a tensor on any device."""
-    if isinstance(values, Tensor):
-        values = values.detach().to("cpu", torch.float64).numpy()
-    matrix = np.asarray(values, dtype=np.float64)
-    _check_matrix(matrix, name)
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"{name} must be finite, got NaN or inf")
-    return matrix
 
 
 def read_labels(labels: ArrayLike | Tensor) -> NDArray[Any]:
@@ -125,7 +115,7 @@ def _read_features(features: ArrayLike | Tensor) -> tuple[NDArray[Any], float]:
         elif array.dtype.kind == "f":
             precision = float(np.finfo(array.dtype).eps)
     _check_matrix(array, "features")
-    return array, precision
+    return array.astype(array.dtype.newbyteorder("="), copy=False), precision
 
 
 def _magnitude(features: NDArray[Any]) -> float:
@@ -169,9 +159,9 @@ class Batch:
         return max(1, BLOCK_BYTES // (8 * int(self.features.shape[1])))
 
     def blocks(self) -> Iterator[NDArray[Any]]:
-        """The features in blocks of 768 KiB in float64."""
+        """The features in blocks of 768 KiB in float64, row-major."""
         for start in range(0, len(self.features), self.rows):
-            yield self.features[start : start + self.rows]
+            yield row_major(self.features[start : start + self.rows])
 
     def check_finite(self) -> None:
         """Raise ValueError where a feature is not finite."""
@@ -179,7 +169,7 @@ class Batch:
             check_finite(block)
 
     def class_runs(self) -> Iterator[tuple[int, NDArray[Any]]]:
-        """The features by class, in blocks: index into `classes`, rows.
+        """The features by class, in row-major blocks: index into `classes`, rows.
 
         The rows may lie in a buffer, which the next ones overwrite.
         """
@@ -193,7 +183,8 @@ class Batch:
                 yield k, self._gather(order[start : min(start + self.rows, end)], buffer)
 
     def _gather(self, places: NDArray[np.intp], buffer: NDArray[Any]) -> NDArray[Any]:
-        if not self.features.flags.c_contiguous:
-            return np.asarray(self.features[places])  # np.take would copy all the features.
         out = buffer[: len(places)]
+        if not self.features.flags.c_contiguous:  # np.take would copy all the features.
+            out[:] = self.features[places]
+            return out
         return np.take(self.features, places, axis=0, out=out, mode="clip")

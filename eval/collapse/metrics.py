@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from eval.collapse.batch import Batch, declared_classes, read_matrix
+from eval.clouds import read_points
+from eval.collapse.batch import Batch, declared_classes
 from eval.collapse.formulas import CollapseMetrics, measure, measure_all
 from eval.collapse.geometry import CollapseStatus, Geometry
 from eval.collapse.moments import mean_moments, widen
@@ -145,7 +146,7 @@ def balancedness(particles_or_a: Particles | ArrayLike | Tensor, w: ArrayLike | 
     0.0
     """
     source = particles_or_a.a if isinstance(particles_or_a, Particles) else particles_or_a
-    a, layer = read_matrix(source, "a"), read_matrix(w, "w")
+    a, layer = read_points(source, "a"), read_points(w, "w")
     if a.shape[1] != layer.shape[0]:
         raise ValueError(
             f"w must have one row per column of a, ({a.shape[1]}, q), got shape {layer.shape}"

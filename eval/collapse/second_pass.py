@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from eval.collapse.batch import Array, Batch, check_known, read_matrix, shifted
+from eval.clouds import read_points
+from eval.collapse.batch import Array, Batch, check_known, shifted
 from eval.collapse.formulas import CollapseMetrics, measure_all
 from eval.collapse.geometry import Geometry
 from eval.collapse.moments import ClassMoments, widen
@@ -138,7 +139,7 @@ def fit_layer(
     """
     if w is None:
         return moments, None
-    layer = read_matrix(w, "w")
+    layer = read_points(w, "w")
     p, q = layer.shape
     if p != len(moments.origin):
         raise ValueError(
@@ -160,4 +161,4 @@ def _read_bias(bias: ArrayLike | Tensor | None, w: Array | None) -> Array:
     values = bias.detach().cpu().numpy() if isinstance(bias, Tensor) else np.asarray(bias)
     if values.shape != (q,):
         raise ValueError(f"bias must have one entry per column of w, ({q},), got {values.shape}")
-    return np.asarray(read_matrix(values[None], "bias")[0])
+    return np.asarray(read_points(values[None], "bias")[0])

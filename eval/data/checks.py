@@ -62,7 +62,7 @@ def array_dataset(origin: Origin, dataset: Dataset) -> Dataset:
     names = tuple(dataset.feature_names) or tuple(f"x{j}" for j in range(x.shape[1]))
     if len(names) != x.shape[1]:
         raise ValueError(f"{origin.name}: {len(names)} feature names for {x.shape[1]} columns")
-    numbers = x.astype(np.float64)
+    numbers = x.astype(np.float64, order="C")
     for row, column in np.argwhere(~np.isfinite(numbers))[:1]:
         raise origin.error(row, names[column], _not_finite(float(numbers[row, column])))
     labels = _checked_labels(origin, "y", y)

@@ -153,7 +153,7 @@ def compare_tuned(
     >>> result.of("ridge")[0].n_candidates, len(result.of("ridge")[0].inner_errors)
     (9, 9)
     """
-    x, labels = check_X_y(X, y, dtype=np.float64)
+    x, labels = check_X_y(X, y, dtype=np.float64, order="C")
     check_classification_targets(labels)
     chosen = tuned_methods() if methods is None else methods
     if OURS not in chosen:

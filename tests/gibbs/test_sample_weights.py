@@ -18,6 +18,7 @@ from gibbs import (
     first_variation,
     potential_gradient,
     regularized_loss,
+    run_langevin,
     sample_normal,
     solve_gibbs,
 )
@@ -60,6 +61,22 @@ def test_weights_are_resolved_to_mean_one():
         again = replace(problem, sample_weight=scale * weight).sample_weight
         torch.testing.assert_close(again, found, rtol=1e-14, atol=0)
     assert replace(problem, sample_weight=torch.full((4,), 7.0).double()).sample_weight is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ["integers", "reals"])
+def test_weights_are_resolved_once(dtype, kind):
+    problem = small_problem(n=1000, dtype=dtype)
+    if kind == "integers":
+        weight = torch.randint(0, 7, (1000,), generator=seeded())
+    else:
+        weight = torch.rand(1000, generator=seeded()) ** 9
+    found = replace(problem, sample_weight=weight.to(dtype))
+    assert torch.equal(replace(found, gamma=3.0).sample_weight, found.sample_weight)
+    order = torch.randperm(1000, generator=seeded(1))
+    other = replace(problem, sample_weight=weight[order].to(dtype)).sample_weight
+    if kind == "integers":  # their sum does not round
+        assert torch.equal(other, found.sample_weight[order])
 
 
 BAD = [
@@ -266,3 +283,16 @@ def test_single_precision_weights_serve_the_solver():
     double = weighted_and_repeated(d=1)[0]
     this, that = (solve_gibbs(p, generator=seeded()).certificate for p in (problem, double))
     assert this.dual == pytest.approx(that.dual, rel=1e-5)
+
+
+@pytest.mark.parametrize("train_w", [False, True])
+def test_automatic_steps_are_those_of_the_copies(train_w):
+    pair = weighted_and_repeated(activation="tanh", d=3)
+    start = sample_normal(pair[0], 50, generator=seeded())
+    this, that = (
+        run_langevin(problem, start, n_steps=40, train_w=train_w, generator=seeded(1))
+        for problem in pair
+    )
+    for name, values in this.history.items():
+        torch.testing.assert_close(values, that.history[name], rtol=1e-9, atol=1e-12)
+    assert len(set(this.history["step_size"].tolist())) > 2
