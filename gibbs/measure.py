@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -54,6 +54,9 @@ class GibbsMeasure:
         Orthonormal basis of the row space of X.
     phases : Phases, optional
         Where the masses of phases have been chosen: the law of u is mu_G times chosen/mass.
+    replays : Tensor (M,), optional
+        Of a Monte Carlo law: the number of the independent draw that each point belongs to, from
+        0 on. Each draw weighs its own estimate of Z. None for quadrature.
     """
 
     problem: Problem
@@ -64,6 +67,7 @@ class GibbsMeasure:
     log_z: float
     basis: Tensor
     phases: Phases | None = None
+    replays: Tensor | None = None
 
     def features(self, x: Tensor) -> Tensor:
         r"""Features by Rao-Blackwell: h(x) = E[sigma(u.x) m(c)], m(c) the mean of tau(a) given u.
@@ -108,13 +112,37 @@ class GibbsMeasure:
         return float(self.weights @ squares), u
 
     def kl_to_prior(self) -> float:
-        """KL(rho | rho_0) >= 0, in nats: that of the law of u, and that of a given u."""
+        """KL(rho | rho_0) >= 0, in nats: that of the law of u, and that of a given u.
+
+        Of a Monte Carlo law it is an estimate, which noise may carry below 0.
+        """
         conditional = Conditional.of(self.problem)
         marginal = conditional.total(self._pulls(self.tilt))
         if self.phases is not None:
             marginal = marginal + self.phases.log_ratio(self.points, marginal)
         given = conditional.divergence(self._pulls(self.dual)).sum(1)
         return float(self.weights @ (marginal + given)) - self.log_z
+
+    def without(self, replay: int) -> GibbsMeasure:
+        """The same law from all draws but one; its log Z is that of those.
+
+        Raises
+        ------
+        ValueError
+            If there are no independent draws, or fewer than two.
+        """
+        if self.replays is None or int(self.replays.max()) < 1:
+            raise ValueError("measure must have two or more independent draws to leave one out")
+        kept, count = self.replays != replay, int(self.replays.max()) + 1
+        weights = self.weights[kept]
+        total = float(weights.sum())
+        return replace(
+            self,
+            points=self.points[kept],
+            weights=weights / total,
+            log_z=self.log_z + math.log(total * count / (count - 1)),
+            replays=None,
+        )
 
     def free_energy(self) -> float:
         """L_n + KL(rho | rho_0)/beta: the free energy counted relative to the prior, >= 0."""

@@ -191,10 +191,10 @@ def _by_monte_carlo(
         draws = [bridge.draw(n, generator=generator) for _ in range(effort.n_replays)]
         certificate, phases = judge(bridge, draws, effort.tol, generator=generator)
         certificate = _within(small, bridge.dual, certificate, generator)
-        last = (bridge, pool(draws), certificate, phases)
+        last = (bridge, draws, certificate, phases)
         if certificate.certified:
             break
-        ascent.remember(last[1], bridge.dual)
+        ascent.remember(pool(draws), bridge.dual)
     if last is not None:
         return _judged(problem, basis, *last, log)
     if found or has_domain(small):
@@ -361,19 +361,21 @@ def _judged(
     problem: Problem,
     basis: Tensor,
     bridge: Bridge,
-    pooled: Draw,
+    draws: list[Draw],
     certificate: Certificate,
     phases: Phases,
     log: StepLog,
 ) -> GibbsResult:
     """The pooled draws, with the masses of their phases as chosen."""
+    pooled = pool(draws)
     tilted, points = pooled.tilted(bridge.small, bridge.dual), pooled.u.double()
+    replays = torch.cat([torch.full((len(each.u),), k) for k, each in enumerate(draws)])
     if max(abs(chosen / mass - 1) for mass, chosen in certificate.phase_masses) < 1e-12:
-        return _result(problem, basis, tilted, points, certificate, log)
+        return _result(problem, basis, tilted, points, certificate, log, replays=replays)
     ratio = phases.log_ratio(points, tilt(bridge.small, tilted.dual, tilted.values)).exp()
     weights = tilted.weights * ratio
     tilted = replace(tilted, weights=weights / weights.sum())
-    return _result(problem, basis, tilted, points, certificate, log, phases)
+    return _result(problem, basis, tilted, points, certificate, log, phases, replays)
 
 
 def _unjudged(
@@ -403,6 +405,7 @@ def _result(
     certificate: Certificate,
     log: StepLog,
     phases: Phases | None = None,
+    replays: Tensor | None = None,
 ) -> GibbsResult:
     kept = tilted.weights > 1e-18
     measure = GibbsMeasure(
@@ -414,6 +417,7 @@ def _result(
         log_z=tilted.log_z,
         basis=basis,
         phases=phases,
+        replays=None if replays is None else replays.to(kept.device)[kept],
     )
     status = "certified" if certificate.certified else "not certified"
     return GibbsResult(measure, certificate, status, log.tensors())

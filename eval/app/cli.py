@@ -361,7 +361,8 @@ def _report(outcome: runs.Outcome, seconds: float) -> str:
     ]
     if outcome.certificates:
         lines.append(f"stage one {verdicts(outcome.certificates)}")
-    for each in outcome.assumptions:
-        verdict = "met" if each.met else f"not met: {each.reason}"
-        lines.append(f"{each.name} of the paper ({each.statement}): {verdict}")
+    lines += [
+        f"{each.name} of the paper ({each.statement}): {each.verdict}"
+        for each in outcome.assumptions
+    ]
     return "\n".join(lines)

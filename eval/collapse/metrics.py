@@ -25,7 +25,7 @@ def nc1(features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
     with the features centred at their global mean, and each row of M_c the mean of its
     class: within-class over total sum of squares, about the weighted global mean. In [0, 1]: 0 is
     collapse, 1 means equal class means. Computed in float64 whatever comes in, in two passes.
-    Source: Wu and Mondelli, ICML 2025, section 5.
+    Source: Wu and Mondelli, ICML 2025, section 3.
 
     Parameters
     ----------

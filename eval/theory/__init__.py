@@ -2,7 +2,8 @@
 
 - ``assumptions``: :func:`check_assumptions`, and the parts that single statements need.
 - ``table``: :class:`BoundCheck` and :class:`TheoryTable`, what a check returns.
-- ``law``: the moments of a measure or a cloud, and eps_S (Definition 4.1).
+- ``law``: the moments of a measure or a cloud, and eps_S (Definition 4.1); ``projection``: that of
+  a cloud, from below.
 - ``features``: Theorem 4.2, Corollary 4.4. ``weights``: Lemmas 4.3 and 4.5.
 - ``kernel``: Lemma 4.7. ``energy``: Lemma A.3, Theorem 4.8 and Corollary 4.9 at one law.
 - ``check``: :func:`check_theory`, all of these in one table.
@@ -14,7 +15,7 @@
 from eval.theory.assumptions import AssumptionCheck, check_assumptions
 from eval.theory.check import check_theory
 from eval.theory.flow import check_flow, check_sequence
-from eval.theory.joint import JointStationaryPoint, joint_stationary_point
+from eval.theory.joint import JointStationaryPoint, JointStatus, joint_stationary_point
 from eval.theory.law import Law, Stationarity, law_of
 from eval.theory.rate import RateFit, fit_rate
 from eval.theory.table import BoundCheck, TheoryTable
@@ -23,6 +24,7 @@ __all__ = [
     "AssumptionCheck",
     "BoundCheck",
     "JointStationaryPoint",
+    "JointStatus",
     "Law",
     "RateFit",
     "Stationarity",

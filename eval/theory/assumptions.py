@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gibbs import Activation, Problem
+from gibbs import Activation, Problem, truncate
 
 __all__ = [
     "AssumptionCheck",
@@ -16,8 +17,10 @@ __all__ = [
     "balanced_classes",
     "bounded_activation",
     "check_assumptions",
+    "default_weights",
     "dependent_inputs",
     "distinct_inputs",
+    "first_of",
     "need",
     "one_hot",
     "pairwise_inputs",
@@ -28,15 +31,31 @@ _CONSTANTS = {"sigmoid": 1.0, "tanh": 2.0, "erf": 4 / math.sqrt(math.pi)}
 
 @dataclass(frozen=True)
 class AssumptionCheck:
-    """One assumption of the paper, and the first reason why it is not met ("" where it is)."""
+    """One assumption of the paper, and why it is not met, or not known ("" where it is met).
+
+    `met` is None where nothing speaks against it, and what it takes to know is not there.
+    """
 
     name: str
     statement: str
-    met: bool
+    met: bool | None
     reason: str
 
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.met:
+            return "met"
+        return ("not known: " if self.met is None else "not met: ") + self.reason
 
-def check_assumptions(problem: Problem) -> tuple[AssumptionCheck, ...]:
+
+def first_of(checks: Sequence[AssumptionCheck]) -> AssumptionCheck:
+    """The first that is not met; else the first that is not known; else the first."""
+    order = {False: 0, None: 1, True: 2}
+    return min(checks, key=lambda check: order[check.met])
+
+
+def check_assumptions(problem: Problem, *, iid: bool | None = None) -> tuple[AssumptionCheck, ...]:
     """Check Assumptions 1 to 3 of the paper on a problem that starts from theta ~ N(0, I).
 
     1. |x_i| <= 1; sigma bounded with its derivatives; W_0^T W_0 = I; rho_0 = N(0, I).
@@ -45,12 +64,19 @@ def check_assumptions(problem: Problem) -> tuple[AssumptionCheck, ...]:
        the initial neurons is then positive definite. For a sigma that is odd up to a
        constant, as both are, that also needs the squares of that coordinate distinct: two
        pairs x, -x (of tanh one) give dependent rows, whatever the statement of the paper.
-    3. gamma = 1, sigmoid, balanced classes; and section 5 truncates a.
+    3. Samples drawn i.i.d., gamma = 1, sigmoid, balanced classes; and section 5 truncates a,
+       at a large R. That samples are i.i.d. cannot be checked on them, it is known only where
+       they come from a distribution. How large R must be is no number here: R is refuted where
+       gamma |w_k|_1 sup|tau_R| sup|sigma|, the most that output k can be, is below 1.
+
+    The paper weighs all samples alike: sample weights that differ fail 1 and 3.
 
     Parameters
     ----------
     problem : Problem
         With W_0 as its `w`.
+    iid : bool, optional
+        What you know of the samples; None: nothing.
 
     Returns
     -------
@@ -60,10 +86,15 @@ def check_assumptions(problem: Problem) -> tuple[AssumptionCheck, ...]:
     --------
     >>> x = torch.tensor([[0.3, 0.4], [0.6, -0.2]])
     >>> problem = Problem(x, torch.eye(2), torch.eye(2), beta=1e4, truncation=10.0)
-    >>> [check.met for check in check_assumptions(problem)]
-    [True, True, True]
+    >>> for check in check_assumptions(problem, iid=True):
+    ...     print(check.verdict)
+    met
+    met
+    not known: R = 10 must be large, and how large is not explicit
     """
+    weighted = (_equal_weights(problem), "the samples have different weights")
     first = [
+        weighted,
         (_in_unit_ball(problem.x), "an input has norm > 1"),
         (problem.sigma.smooth_and_bounded, f"{problem.sigma.name} is not smooth and bounded"),
         (_orthonormal(problem.w), "W_0^T W_0 is not the identity"),
@@ -80,18 +111,35 @@ def check_assumptions(problem: Problem) -> tuple[AssumptionCheck, ...]:
         (problem.gamma == 1, f"gamma is {problem.gamma:g}, not 1"),
         (problem.sigma.name == "sigmoid", f"the activation is {problem.sigma.name}"),
         (_balanced(problem.y), "the classes are not balanced"),
-        (problem.truncation is not None, "a is not truncated"),
+        weighted,
+        (iid, "i.i.d. sampling cannot be checked on data" if iid is None else "not i.i.d. samples"),
+        _radius(problem),
     ]
     return (
         _check("Assumption 1", "inputs in the unit ball, regular sigma, W_0, rho_0", first),
         _check("Assumption 2", "positive definite initial kernel", second),
-        _check("Assumption 3", "gamma = 1, sigmoid, balanced classes, truncation", third),
+        _check(
+            "Assumption 3",
+            "i.i.d. samples, gamma = 1, sigmoid, balanced classes, truncation at a large R",
+            third,
+        ),
     )
 
 
-def need(name: str, statement: str, met: bool, reason: str) -> AssumptionCheck:
-    """An assumption of one statement; the reason counts where it is not met."""
-    return AssumptionCheck(name, statement, bool(met), "" if met else reason)
+def need(name: str, statement: str, met: bool | None, reason: str) -> AssumptionCheck:
+    """An assumption of one statement; the reason counts where it is not met, or not known."""
+    return AssumptionCheck(name, statement, met, "" if met else reason)
+
+
+def default_weights(problem: Problem, lambda_w: float) -> AssumptionCheck:
+    """Theorem 4.8 and Corollary 4.9 are for lambda_rho = lambda_w = 1/beta."""
+    scaled = [problem.decay * problem.beta, lambda_w * problem.beta]
+    return need(
+        "weights",
+        "lambda_rho = lambda_w = 1/beta",
+        all(abs(weight - 1) < 1e-6 for weight in scaled),
+        f"beta lambda_rho is {scaled[0]:.4g} and beta lambda_w is {scaled[1]:.4g}, not 1",
+    )
 
 
 def activation_constant(sigma: Activation) -> float:
@@ -173,9 +221,28 @@ def dependent_inputs(problem: Problem) -> str:
     return ""
 
 
-def _check(name: str, statement: str, parts: list[tuple[bool, str]]) -> AssumptionCheck:
-    failed = [reason for holds, reason in parts if not holds]
-    return AssumptionCheck(name, statement, not failed, "; ".join(failed))
+def _check(name: str, statement: str, parts: Sequence[tuple[bool | None, str]]) -> AssumptionCheck:
+    failed = [reason for holds, reason in parts if holds is False]
+    unknown = [reason for holds, reason in parts if holds is None]
+    met = False if failed else (None if unknown else True)
+    return AssumptionCheck(name, statement, met, "; ".join(failed or unknown))
+
+
+def _equal_weights(problem: Problem) -> bool:
+    weight = problem.sample_weight
+    return weight is None or bool((weight == weight[0]).all())
+
+
+def _radius(problem: Problem) -> tuple[bool | None, str]:
+    """Whether R is large enough, and why not."""
+    radius = problem.truncation
+    if radius is None:
+        return False, "a is not truncated"
+    edge = truncate(problem.w.new_tensor([2 * radius]), radius)
+    reach = problem.gamma * float(problem.w.abs().sum(0).min() * edge) * problem.sigma.max_value
+    if reach < 1:
+        return False, f"R = {radius:g} is too small: an output is at most {reach:.3g}"
+    return None, f"R = {radius:g} must be large, and how large is not explicit"
 
 
 def _in_unit_ball(x: Tensor) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
@@ -12,12 +15,12 @@ from eval.theory.assumptions import check_assumptions
 from eval.theory.energy import descent_rows, energy_rows
 from eval.theory.features import collapse_rows, feature_rows
 from eval.theory.kernel import kernel_rows
-from eval.theory.law import law_of
-from eval.theory.table import TheoryTable
+from eval.theory.law import Law, jackknife, law_of, of_measure
+from eval.theory.table import BoundCheck, TheoryTable
 from eval.theory.weights import balance_rows, layer_rows
 from gibbs import GibbsMeasure, Particles, Problem
 
-__all__ = ["check_theory"]
+__all__ = ["check_theory", "with_errors"]
 
 
 def check_theory(
@@ -34,8 +37,11 @@ def check_theory(
     Definition 4.1, Theorem 4.2, Lemma 4.3, Corollary 4.4, Lemmas 4.5 and 4.7, Theorem 4.8 and
     Corollary 4.9 where one law can tell, and Lemma A.3. A statement that does not hold as printed
     has rows for what is printed, what is right, and the best that is known; ``docs/theory.md``
-    derives them. Under a measure all numbers are sums over its points. A cloud has no density:
-    its eps_S is an estimate, said so in the notes, and what needs a free energy is left out.
+    derives them. Under a measure all numbers are sums over its points. Of a Monte Carlo measure
+    they are estimates: every row carries the standard error of its slack, by the jackknife over
+    the independent draws, and is decided only where noise alone would do so once in 10,000 times
+    (:meth:`BoundCheck.with_error`). Mass that all draws have missed is not in that error. A cloud
+    has no density: its eps_S is known from below, and what needs a free energy is left out.
 
     Parameters
     ----------
@@ -73,19 +79,50 @@ def check_theory(
     >>> row.holds, row.assumptions_met, table.contradictions
     (True, True, ())
     """
-    law = law_of(problem, measure_or_particles, w=w, lambda_w=lambda_w)
     classes = None if labels is None else _read_labels(labels, problem.n_samples)
-    return TheoryTable(
-        (
+    assumed = check_assumptions(problem)[:2]
+
+    def rows(law: Law) -> list[BoundCheck]:
+        return [
             *feature_rows(law, tol),
             *layer_rows(law),
             *collapse_rows(law, classes),
             *balance_rows(law, tol),
-            *kernel_rows(law),
-            *descent_rows(law, tol, check_assumptions(problem)[:2]),
+            *descent_rows(law, tol, assumed),
             *energy_rows(law),
+        ]
+
+    whole = law_of(problem, measure_or_particles, w=w, lambda_w=lambda_w)
+    found = with_errors(rows, whole, measure_or_particles)
+    return TheoryTable((*found, *kernel_rows(whole)))
+
+
+def with_errors(
+    rows: Callable[[Law], list[BoundCheck]], law: Law, source: GibbsMeasure | Particles
+) -> list[BoundCheck]:
+    """The rows of a law; of a Monte Carlo one with the error of their slacks.
+
+    The draws of the law of a flow are not independent: its errors are not known.
+    """
+    found = rows(law)
+    if not isinstance(source, GibbsMeasure):
+        return found
+    if source.replays is None:
+        unknown = math.isnan(source.log_z)
+        return [row.with_error(math.nan, 2) for row in found] if unknown else found
+    slacks: dict[tuple[str, str], list[float]] = {}
+    count = int(source.replays.max()) + 1
+    for replay in range(count):
+        part = of_measure(law.problem, source.without(replay), law.lambda_w)
+        for row in rows(part):
+            slacks.setdefault((row.name, row.version), []).append(row.slack)
+    result = []
+    for row in found:
+        values = slacks.get((row.name, row.version), [])
+        result.append(
+            row.with_error(jackknife(values) if len(values) == count else math.nan, count)
         )
-    )
+    return result
 
 
 def _read_labels(labels: ArrayLike | Tensor, n: int) -> Tensor:

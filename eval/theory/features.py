@@ -19,6 +19,7 @@ part of eps_S in a.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -31,15 +32,17 @@ from eval.theory.assumptions import (
     bounded_activation,
     need,
 )
-from eval.theory.law import Law
+from eval.theory.law import Known, Law
 from eval.theory.table import BoundCheck
 from gibbs.dual import solve_ridge
 
 __all__ = [
     "collapse_rows",
     "density",
+    "eps_doubt",
     "feature_rows",
     "full_rank",
+    "nc1_of",
     "remainder",
     "stationary",
     "untruncated",
@@ -59,14 +62,31 @@ def untruncated(law: Law) -> AssumptionCheck:
 
 def density(law: Law) -> AssumptionCheck:
     """Parts are integrated against a density (none is needed at beta = inf)."""
-    met = law.kl is not None or math.isinf(law.problem.beta)
+    met = law.kl_estimate is not None or math.isinf(law.problem.beta)
     return need("density", "rho has a density", met, "a cloud has no density")
 
 
 def stationary(law: Law, tol: float) -> AssumptionCheck:
-    """(rho, W) is stationary in rho."""
-    eps = law.stationarity.value
-    return need("stationary in rho", f"eps_S <= {tol:g}", eps <= tol, f"eps_S is {eps:.3g}")
+    """(rho, W) is stationary in rho, to `tol`: what that leaves open is a doubt of the row."""
+    eps, met = law.stationarity, law.stationarity.within(tol)
+    words = "eps_S is" if eps.exact else f"eps_S, of which this is {_ARTICLE[eps.known]}, is"
+    reason = f"{words} {eps.value:.3g}"
+    return need("stationary in rho", f"eps_S <= {tol:g}", met, reason)
+
+
+_ARTICLE = {
+    Known.UPPER: "an upper bound",
+    Known.LOWER: "a lower bound",
+    Known.NEITHER: "an estimate",
+}
+
+
+def eps_doubt(law: Law) -> float:
+    """Infinite where eps_a is only known from below: a right side with it can confirm, not refute.
+
+    Of a measure without truncation it is that of its points, whatever their noise.
+    """
+    return 0.0 if law.mismatch is not None or law.stationarity.exact else math.inf
 
 
 def full_rank(law: Law) -> AssumptionCheck:
@@ -86,7 +106,8 @@ def feature_rows(law: Law, tol: float) -> list[BoundCheck]:
     """Definition 4.1 and Theorem 4.2."""
     eps, how = law.stationarity, law.stationarity.how
     name, asked = "Definition 4.1: eps_S", (stationary(law, tol),)
-    rows = [BoundCheck.compare(name, "", "printed", eps.value, tol, asked, how)]
+    row = BoundCheck.compare(name, "", "printed", eps.value, tol, asked, how)
+    rows = [replace(row, holds=eps.within(tol))]
     free, dense, rank = untruncated(law), density(law), full_rank(law)
     bounded = bounded_activation(law.problem)
     if not free.met:
@@ -112,6 +133,7 @@ def _first_decomposition(
     error = float((law.features - resolvent).norm())
     square, size = error**2, max(float(law.features.norm()), float(resolvent.norm()))
     noise, whole = _noise(error, size), stationary(law, tol)
+    moved = math.sqrt(_top(law.kernel)) * eps / (decay * size) if size else 0.0
     rows = [
         BoundCheck.compare(
             "Theorem 4.2: H is the resolvent's",
@@ -121,6 +143,7 @@ def _first_decomposition(
             IDENTITY,
             (*common, whole),
             "|E_1|_F over the larger of |H|_F and |H_6|_F",
+            doubt=moved if whole.met else 0.0,
         )
     ]
     if law.mismatch is not None:
@@ -130,12 +153,30 @@ def _first_decomposition(
         note_12 = "residual over the larger of lambda |H|_F and |S|_F; S from the gradient itself"
         rows.append(
             BoundCheck.compare(
-                "Theorem 4.2: identity with S", "12", "sharp", gap, IDENTITY, common, note_12
+                "Theorem 4.2: identity with S",
+                "12",
+                "sharp",
+                gap,
+                IDENTITY,
+                common,
+                note_12,
+                any_points=True,
             )
         )
     name, all_of = "Theorem 4.2: |E_1|^2", (*common, bounded)
     rows += [
-        BoundCheck.compare(name, "7", version, square, bound, needs, note, noise=noise)
+        BoundCheck.compare(
+            name,
+            "7",
+            version,
+            square,
+            bound,
+            needs,
+            note,
+            noise=noise,
+            doubt=eps_doubt(law),
+            any_points=True,
+        )
         for version, bound, needs in (
             ("printed", _eq_7(law, 2), all_of),
             ("corrected", _eq_7(law, 4), all_of),
@@ -160,7 +201,18 @@ def _second_decomposition(
     loss = 2 * problem.n_samples * law.loss / (problem.gamma * least) ** 2
     name = "Theorem 4.2: |E_2|^2"
     rows = [
-        BoundCheck.compare(name, "10", version, square, bound, needs, note, noise=noise)
+        BoundCheck.compare(
+            name,
+            "10",
+            version,
+            square,
+            bound,
+            needs,
+            note,
+            noise=noise,
+            doubt=eps_doubt(law),
+            any_points=True,
+        )
         for version, bound, needs in (
             ("printed", _eq_10(law), (*common, bounded)),
             ("sharp", loss + rest, common),
@@ -172,7 +224,8 @@ def _second_decomposition(
     beside = float((s - s @ law.w @ inverse).square().sum()) / decay**2
     gap = abs(square - outputs - beside) / max(square, noise)
     name, note = "Theorem 4.2: E_2 is an orthogonal sum", "|left - right| / |E_2|^2"
-    return [BoundCheck.compare(name, "9", "sharp", gap, IDENTITY, common, note), *rows]
+    row = BoundCheck.compare(name, "9", "sharp", gap, IDENTITY, common, note, any_points=True)
+    return [row, *rows]
 
 
 def collapse_rows(law: Law, labels: Tensor | None = None) -> list[BoundCheck]:
@@ -189,7 +242,7 @@ def collapse_rows(law: Law, labels: Tensor | None = None) -> list[BoundCheck]:
     rank, name = full_rank(law), "Corollary 4.4: NC1"
     labels = law.problem.y.argmax(dim=1) if labels is None else labels
     classes = _class_targets(law, labels)
-    value = _nc1(law, labels)
+    value = nc1_of(law, labels)
     if not (rank.met and classes.met) or math.isnan(value):
         note = "needs classes, W of full rank, and features whose NC1 is defined"
         return [_left_out(name, "17", (rank, classes), note)]
@@ -202,7 +255,16 @@ def collapse_rows(law: Law, labels: Tensor | None = None) -> list[BoundCheck]:
     second, smaller = _eq_17(square, spread / (problem.gamma * top) ** 2)
     third = (problem.gamma * top) ** 2 * square / spread
     rows = [
-        BoundCheck.compare(label, number, version, value, bound, needs, noise=noise)
+        BoundCheck.compare(
+            label,
+            number,
+            version,
+            value,
+            bound,
+            needs,
+            noise=noise,
+            any_points=version != "printed",
+        )
         for label, number, version, bound, needs in (
             (name, "17", "printed", first, (rank, balanced, small)),
             (name, "17", "corrected", second, (rank, classes, smaller)),
@@ -218,7 +280,7 @@ def _eq_17(square: float, total: float) -> tuple[float, AssumptionCheck]:
     reason = f"|E_2|_F^2 is {square:.3g}, above {total / 8:.3g}"
     small = need("Eq. 16", "|E_2|_F^2 small", square <= total / 8, reason)
     rest = total / 2 - 4 * square
-    return 16 * square / rest if rest else math.inf, small
+    return 16 * square / rest if rest > 0 else math.inf, small
 
 
 def _class_targets(law: Law, labels: Tensor) -> AssumptionCheck:
@@ -245,7 +307,18 @@ def _from_loss(law: Law, value: float, spread: float, classes: AssumptionCheck) 
     note = "" if law.stationarity.exact else f"eps_S {law.stationarity.how}"
     name = "Corollary 4.4: NC1 by loss and eps_S"
     noise = _noise(math.sqrt(value), 1.0)
-    return BoundCheck.compare(name, "", "sharp", value, bound / spread, needs, note, noise=noise)
+    return BoundCheck.compare(
+        name,
+        "",
+        "sharp",
+        value,
+        bound / spread,
+        needs,
+        note,
+        noise=noise,
+        doubt=eps_doubt(law),
+        any_points=True,
+    )
 
 
 def _noise(distance: float, size: float) -> float:
@@ -258,7 +331,8 @@ def centred_square(rows: Tensor) -> float:
     return float((rows - rows.mean(dim=0)).square().sum())
 
 
-def _nc1(law: Law, labels: Tensor) -> float:
+def nc1_of(law: Law, labels: Tensor) -> float:
+    """NC1 of its features; NaN where that is undefined."""
     try:
         return nc1(law.features, labels)
     except ValueError:

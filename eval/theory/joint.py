@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import torch
 from torch import Tensor
@@ -12,10 +13,29 @@ from eval.theory.law import Law, law_of
 from gibbs import GibbsMeasure, Problem, solve_gibbs
 from stages import fit_linear
 
-__all__ = ["JointStationaryPoint", "joint_stationary_point"]
+__all__ = ["JointStationaryPoint", "JointStatus", "joint_stationary_point"]
 
 DIFFERENCE = 1e-4
 """Step of the differences that make the Hessian."""
+
+SMALL = 1e-6
+"""A singular value of W whose outputs are at most this share of the targets counts as 0."""
+
+
+class JointStatus(StrEnum):
+    """What has been found.
+
+    - "converged": a stationary point with W of full rank.
+    - "zero_layer": W = 0 and rho the prior. That is stationary whatever the data are: the
+      outputs are 0, and nothing is learned. At small beta or gamma it is where the energy is least.
+    - "low_rank": stationary, with some but not all singular values of W at 0.
+    - "not_converged": |W|_op |grad_W E|_F is above tol/beta.
+    """
+
+    CONVERGED = "converged"
+    ZERO_LAYER = "zero_layer"
+    LOW_RANK = "low_rank"
+    NOT_CONVERGED = "not_converged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +54,7 @@ class JointStationaryPoint:
         Frobenius norm of grad_W E at (rho, W).
     n_solves : int
         Minimizers solved on the way.
-    converged : bool
-        Whether |W|_op |grad_W E|_F <= tol/beta.
+    status : JointStatus
     """
 
     problem: Problem
@@ -44,7 +63,12 @@ class JointStationaryPoint:
     energy: float
     gradient: float
     n_solves: int
-    converged: bool
+    status: JointStatus
+
+    @property
+    def converged(self) -> bool:
+        """Whether it is a stationary point; `status` says which."""
+        return self.status is not JointStatus.NOT_CONVERGED
 
     @property
     def w(self) -> Tensor:
@@ -87,7 +111,7 @@ def joint_stationary_point(
     Returns
     -------
     JointStationaryPoint
-        Look at `converged`. W = 0 with the prior is one too: start from a W of full rank.
+        Look at `status`: W = 0 with the prior is a stationary point too.
 
     Raises
     ------
@@ -100,8 +124,8 @@ def joint_stationary_point(
     >>> y = torch.eye(2, dtype=torch.float64)[[0, 0, 1, 1]]
     >>> start = Problem(x, y, torch.eye(2, dtype=torch.float64), beta=100.0, gamma=3.0)
     >>> point = joint_stationary_point(start)
-    >>> point.converged, point.law.loss < 0.05
-    (True, True)
+    >>> str(point.status), point.law.loss < 0.05
+    ('converged', True)
     """
     exact = problem.to(torch.float64)
     lambda_w = exact.temperature if lambda_w is None else lambda_w
@@ -121,7 +145,17 @@ def joint_stationary_point(
         t, at = search.step(basis, t, at)
         if at is before:
             break
-    return replace(at, n_solves=search.n_solves, converged=search.close(at, tol))
+    status = _phase(at) if search.close(at, tol) else JointStatus.NOT_CONVERGED
+    return replace(at, n_solves=search.n_solves, status=status)
+
+
+def _phase(at: JointStationaryPoint) -> JointStatus:
+    """By the outputs gamma s_k H w_k of each singular vector w_k of W."""
+    left, sizes, _ = torch.linalg.svd(at.w, full_matrices=False)
+    shares = at.problem.gamma * (at.law.features @ left).norm(dim=0) * sizes / at.problem.y.norm()
+    if bool((shares <= SMALL).all()):
+        return JointStatus.ZERO_LAYER
+    return JointStatus.LOW_RANK if bool((shares <= SMALL).any()) else JointStatus.CONVERGED
 
 
 class _Search:
@@ -139,7 +173,13 @@ class _Search:
         result = solve_gibbs(problem, generator=generator, method="quadrature")
         energy = result.certificate.dual + self.lambda_w / 2 * float(w.square().sum())
         point = JointStationaryPoint(
-            problem, result.measure, self.lambda_w, energy, math.nan, 0, False
+            problem,
+            result.measure,
+            self.lambda_w,
+            energy,
+            math.nan,
+            0,
+            JointStatus.NOT_CONVERGED,
         )
         return replace(point, gradient=float(point.law.gradient_w.norm()))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -44,8 +45,9 @@ def gaussian_kernel(x: Tensor, sigma: Activation) -> Tensor:
     return result
 
 
+@lru_cache(maxsize=1)
 def prior_kernel(problem: Problem) -> Tensor:
-    """The kernel of the prior N(0, I/(beta lambda_rho))."""
+    """The kernel of the prior N(0, I/(beta lambda_rho)), kept for the last problem."""
     return gaussian_kernel(problem.x / math.sqrt(problem.beta * problem.decay), problem.sigma)
 
 

@@ -16,12 +16,15 @@ At W = W_0 and C = G that is gamma grad sum_i (a . W D_i) sigma(u.x_i), D = (Z -
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 import torch
 from torch import Tensor
 
 from eval.clouds import check_widths
+from eval.theory.projection import LEAST_NEURONS, projected_squares
 from gibbs import (
     GibbsMeasure,
     Particles,
@@ -31,14 +34,24 @@ from gibbs import (
     kernel,
     outputs,
     potential_gradient,
-    truncate,
-    truncate_slope,
 )
 from gibbs.conditional import Conditional
-from gibbs.dual import TILE, Tilted, refit, solve_ridge, tiles
+from gibbs.dual import TILE, dual_value_at, tiles
 from gibbs.energy import pull
 
-__all__ = ["Law", "Stationarity", "law_of"]
+__all__ = ["Known", "Law", "Stationarity", "jackknife", "law_of", "of_measure"]
+
+SURE = 10.0
+"""Errors of a squared eps_S: chance passes them less than once in 10,000 times."""
+
+
+class Known(StrEnum):
+    """What a value of eps_S says of that of the law."""
+
+    EXACT = "exact"
+    UPPER = "upper bound"
+    LOWER = "lower bound"
+    NEITHER = "no bound"
 
 
 @dataclass(frozen=True)
@@ -48,21 +61,45 @@ class Stationarity:
     Attributes
     ----------
     value, in_a, in_u : float
-    exact : bool
-        Of the law given; False for an estimate or an upper bound.
+        NaN where not known.
+    known : Known
     how : str
+    square_stderr : float
+        Standard error of value^2; 0 where it is no estimate.
     """
 
     value: float
     in_a: float
     in_u: float
-    exact: bool
+    known: Known
     how: str
+    square_stderr: float = 0.0
 
     @classmethod
-    def of_squares(cls, in_a: float, in_u: float, exact: bool, how: str) -> Stationarity:
-        """From the mean squares of both parts."""
-        return cls(math.sqrt(in_a + in_u), math.sqrt(in_a), math.sqrt(in_u), exact, how)
+    def of_squares(
+        cls, in_a: float, in_u: float, known: Known, how: str, square_stderr: float = 0.0
+    ) -> Stationarity:
+        """From the mean squares of both parts; an estimate below 0 counts as 0."""
+        a, u = (square if math.isnan(square) else max(0.0, square) for square in (in_a, in_u))
+        return cls(math.sqrt(a + u), math.sqrt(a), math.sqrt(u), known, how, square_stderr)
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is that of the law given."""
+        return self.known is Known.EXACT
+
+    def within(self, tol: float) -> bool | None:
+        """Whether eps_S <= tol; None where a bound does not decide it.
+
+        A lower bound that is an estimate counts where it is above tol by SURE of its errors.
+        """
+        if self.value <= tol:
+            return True if self.known in {Known.EXACT, Known.UPPER} else None
+        surely = self.value**2 - SURE * self.square_stderr > tol**2
+        return False if surely and self.known in {Known.EXACT, Known.LOWER} else None
+
+
+_NOWHERE = Stationarity(math.nan, math.nan, math.nan, Known.LOWER, "not looked at")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +119,13 @@ class Law:
         E[a a^T]; None where a is truncated under a measure.
     mean_square : float
         E|theta|^2.
-    kl : float or None
-        KL(rho | rho_0); None for a cloud, which has no entropy.
+    kl_estimate : float or None
+        KL(rho | rho_0); None for a cloud, which has no entropy, NaN for the law of a flow. Of a
+        Monte Carlo law noise may carry it below 0.
+    kl_stderr : float
+        Its standard error over the independent draws; 0 for quadrature.
+    lower_bound : float
+        D(G) <= min E at this W; -inf where not known.
     stationarity : Stationarity
     mismatch : Tensor (n, p) or None
         Delta with grad_a = Delta^T s(u); None for a cloud, and where a is truncated.
@@ -95,9 +137,28 @@ class Law:
     kernel: Tensor
     moment: Tensor | None
     mean_square: float
-    kl: float | None
+    kl_estimate: float | None
+    kl_stderr: float
+    lower_bound: float
     stationarity: Stationarity
     mismatch: Tensor | None
+
+    @property
+    def kl(self) -> float | None:
+        """KL(rho | rho_0) >= 0: the estimate, or 0 where noise has carried it below."""
+        kl = self.kl_estimate
+        return kl if kl is None or math.isnan(kl) else max(0.0, kl)
+
+    @property
+    def free_energy(self) -> float:
+        """E relative to the prior, L_n + KL/beta, by the estimate of KL; NaN without one."""
+        kl = math.nan if self.kl_estimate is None else self.kl_estimate
+        return self.loss + kl * self.problem.temperature
+
+    @property
+    def excess(self) -> float:
+        """Most by which the free energy is above the least one: E(rho) - D(G)."""
+        return self.free_energy - self.lower_bound
 
     @property
     def w(self) -> Tensor:
@@ -169,6 +230,26 @@ def law_of(
     """
     if problem.sample_weight is not None:
         raise ValueError("problem must have no sample_weight: the statements are for equal weights")
+    now, lambda_w = _today(problem, w, lambda_w)
+    if isinstance(law, GibbsMeasure):
+        _check_same(problem, law.problem)
+        return of_measure(now, law, lambda_w)
+    if not isinstance(law, Particles):
+        raise TypeError(f"law must be Particles or a GibbsMeasure, got {type(law).__name__}")
+    check_widths(law, problem, "law")
+    return _of_cloud(now, law.to(torch.float64), lambda_w)
+
+
+def jackknife(without: Sequence[float]) -> float:
+    """Standard error of a number, from its values with one of the independent draws left out."""
+    values = torch.tensor(without, dtype=torch.float64)
+    return float(((len(values) - 1) * (values - values.mean()).square().mean()).sqrt())
+
+
+def _today(problem: Problem, w: Tensor | None, lambda_w: float | None) -> tuple[Problem, float]:
+    """The problem in float64 with the layer of today, and the weight of that."""
+    if not problem.decay > 0:
+        raise ValueError("lambda_rho must be > 0 for these statements, got 0")
     exact = problem.to(torch.float64)
     layer = exact.w if w is None else torch.as_tensor(w, dtype=torch.float64)
     if layer.shape != exact.w.shape:
@@ -177,14 +258,7 @@ def law_of(
         lambda_w = problem.decay if math.isinf(problem.beta) else problem.temperature
     if not 0 < lambda_w < math.inf:
         raise ValueError(f"lambda_w must be > 0 and finite, got {lambda_w}")
-    now = replace(exact, w=layer)
-    if isinstance(law, GibbsMeasure):
-        _check_same(problem, law.problem)
-        return _of_measure(now, law, lambda_w)
-    if not isinstance(law, Particles):
-        raise TypeError(f"law must be Particles or a GibbsMeasure, got {type(law).__name__}")
-    check_widths(law, problem, "law")
-    return _of_cloud(now, law.to(torch.float64), lambda_w)
+    return replace(exact, w=layer), lambda_w
 
 
 def _check_same(problem: Problem, other: Problem) -> None:
@@ -199,7 +273,8 @@ def _check_same(problem: Problem, other: Problem) -> None:
         raise ValueError(f"the measure must be one of this problem: {', '.join(differ)} differ")
 
 
-def _of_measure(problem: Problem, measure: GibbsMeasure, lambda_w: float) -> Law:
+def of_measure(problem: Problem, measure: GibbsMeasure, lambda_w: float) -> Law:
+    """Moments of a measure of that problem, in float64, with the W of the problem."""
     own, conditional = measure.problem.w.double(), Conditional.of(problem)
     x = problem.x @ measure.basis
     n, p = problem.n_samples, len(own)
@@ -219,20 +294,42 @@ def _of_measure(problem: Problem, measure: GibbsMeasure, lambda_w: float) -> Law
         kernel=k,
         moment=moment if free else None,
         mean_square=sum(measure.mean_square()),
-        kl=measure.kl_to_prior(),
-        stationarity=Stationarity(0.0, 0.0, 0.0, True, ""),
+        kl_estimate=measure.kl_to_prior(),
+        kl_stderr=_kl_stderr(measure),
+        lower_bound=_lower_bound(problem, measure),
+        stationarity=_NOWHERE,
         mismatch=None,
     )
     delta = pull(found.residual, problem.w, problem.gamma) - problem.gamma * measure.dual @ own.T
     in_a, in_u = _gradient_squares(problem, measure, x, delta)
     how = f"sum over the {len(measure.points)} points of the measure, a integrated given u"
+    above = measure.replays is not None or math.isnan(measure.log_z)
+    if above:
+        how += "; their noise adds to it"
     if not free:
-        how += "; upper bound: tau' <= 1"
+        above, how = True, how + "; upper bound: tau' <= 1"
+    known = Known.UPPER if above else Known.EXACT
     if measure.phases is not None:
+        known = Known.NEITHER if above else Known.LOWER
         how += "; inside of the phases, between which the density jumps"
-    exact = free and measure.phases is None
-    stationarity = Stationarity.of_squares(in_a, in_u, exact, how)
+    stationarity = Stationarity.of_squares(in_a, in_u, known, how)
     return replace(found, stationarity=stationarity, mismatch=delta if free else None)
+
+
+def _kl_stderr(measure: GibbsMeasure) -> float:
+    if measure.replays is None:
+        return math.nan if math.isnan(measure.log_z) else 0.0
+    numbers = range(int(measure.replays.max()) + 1)
+    return jackknife([measure.without(k).kl_to_prior() for k in numbers])
+
+
+def _lower_bound(problem: Problem, measure: GibbsMeasure) -> float:
+    """D(G) of the measure, where it is one of this problem with this W."""
+    own = measure.problem.to(torch.float64)
+    same = torch.equal(own.w, problem.w) and torch.equal(own.y, problem.y)
+    if not same or math.isnan(measure.log_z):
+        return -math.inf
+    return dual_value_at(own, measure.tilt, measure.log_z)
 
 
 def _gradient_squares(
@@ -274,61 +371,31 @@ def _of_cloud(problem: Problem, cloud: Particles, lambda_w: float) -> Law:
         kernel=k,
         moment=cloud.a.T @ cloud.a / len(cloud),
         mean_square=float((cloud.a.square().sum() + cloud.u.square().sum()) / len(cloud)),
-        kl=None,
-        stationarity=Stationarity(0.0, 0.0, 0.0, True, ""),
+        kl_estimate=None,
+        kl_stderr=0.0,
+        lower_bound=-math.inf,
+        stationarity=_NOWHERE,
         mismatch=None,
     )
     return replace(found, stationarity=_cloud_stationarity(found, cloud))
 
 
 def _cloud_stationarity(law: Law, cloud: Particles) -> Stationarity:
-    """eps_S of a cloud: exact at beta = inf, else with the score of the Gibbs form of its u's."""
+    """eps_S of a cloud: exact at beta = inf, else from below (:mod:`eval.theory.projection`)."""
     problem = law.problem
     if math.isinf(problem.beta):
         gradient = potential_gradient(problem, cloud)
         in_a, in_u = (float(part.square().sum()) / len(cloud) for part in (gradient.a, gradient.u))
-        return Stationarity.of_squares(in_a, in_u, True, "mean over the neurons; no entropy")
-    if problem.truncation is None:
-        dual = -solve_ridge(problem, law.kernel, problem.y)
-    else:
-        dual = refit(Tilted.uniform(problem, problem.sigma(cloud.u @ problem.x.T)))
-    delta = pull(law.residual, problem.w, problem.gamma) - problem.gamma * dual @ problem.w.T
-    in_a, in_u = 0.0, 0.0
-    for tile in tiles(len(cloud), TILE):
-        a, u = cloud.a[tile], cloud.u[tile]
-        s = problem.sigma(u @ problem.x.T)
-        along, force = truncate(a, problem.truncation) @ delta.T, s @ delta
-        if problem.truncation is not None:
-            force = force * truncate_slope(a, problem.truncation)
-        in_a += float(force.square().sum()) / len(cloud)
-        in_u += float(((problem.sigma.slope(s) * along) @ problem.x).square().sum()) / len(cloud)
-    how = "estimated: mean over the neurons, their score that of the Gibbs form of their u's"
-    if problem.truncation is None:
-        seen, noise = _seen_in_a(law, cloud)
-        if seen > in_a:
-            in_a, how = seen, how + "; its a part from S = E[s grad_a^T]"
-        how += f"; N exact neurons would show about {math.sqrt(noise):.2g}"
-    return Stationarity.of_squares(in_a, in_u, False, how)
-
-
-def _seen_in_a(law: Law, cloud: Particles) -> tuple[float, float]:
-    r"""Projection of grad_a on the span of s(u), tr(S^T K^+ S), and what exact neurons have of it.
-
-    No density is needed: E|grad_a|^2 >= tr(S^T K^+ S). In the eigenbases of K and W W^T, with
-    eigenvalues k_i and b_j, S depends on H by the factors lambda + gamma^2 k_i b_j / n, and
-    N H_ij is a sum over the neurons of (s a^T)_ij, whose variance is measured.
-    """
-    problem, count = law.problem, len(cloud)
-    values, vectors = torch.linalg.eigh(law.kernel)
-    kept = values > 1e-10 * values.max()
-    values, vectors = values[kept], vectors[:, kept]
-    sizes, axes = torch.linalg.eigh(law.w @ law.w.T)
-    square = torch.zeros(len(values), len(sizes), dtype=torch.float64)
-    for tile in tiles(count, TILE):
-        s = problem.sigma(cloud.u[tile] @ problem.x.T) @ vectors
-        square += s.square().T @ (cloud.a[tile] @ axes).square()
-    variance = square / count - (vectors.T @ law.features @ axes).square()
-    factors = problem.decay + problem.gamma**2 / problem.n_samples * torch.outer(values, sizes)
-    noise = float((factors.square() * variance / values[:, None]).sum()) / count
-    parts = (vectors.T @ law.correlations).square().sum(1) / values
-    return float(parts.sum()), noise
+        return Stationarity.of_squares(in_a, in_u, Known.EXACT, "mean over the neurons; no entropy")
+    if len(cloud) < LEAST_NEURONS:
+        how = f"not known: a cloud of {len(cloud)} neurons, and {LEAST_NEURONS} are needed"
+        return Stationarity.of_squares(math.nan, math.nan, Known.LOWER, how)
+    pulls = pull(law.residual, problem.w, problem.gamma)
+    a, u = projected_squares(problem, cloud, law.kernel, pulls)
+    error = math.hypot(a.stderr, u.stderr)
+    how = (
+        "lower bound, estimated without a density: "
+        f"eps_S^2 >= {a.square + u.square:.3g} +- {error:.2g} (in a {a.square:.3g}, "
+        f"in u {u.square:.3g})"
+    )
+    return Stationarity.of_squares(a.square, u.square, Known.LOWER, how, error)

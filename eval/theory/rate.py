@@ -26,8 +26,11 @@ class RateFit:
         Those in the fit.
     left_out : tuple of int
         Those whose mean error is 0: it has no logarithm, and any bound covers it.
-    consistent : bool
-        high >= 1/2: errors that fall at least as fast as sqrt(log n / n) are not excluded.
+    not_rejected : bool
+        high >= 1/2: a slope of 1/2 or more is not rejected, one-sided at level (1 - confidence)/2.
+        Few or noisy errors reject nothing: that is no evidence for the theorem. Nor does a
+        rejection refute it, which bounds the error by a constant that is not known, for a beta that
+        grows with n.
     """
 
     slope: float
@@ -36,14 +39,14 @@ class RateFit:
     constant: float
     sizes: tuple[int, ...]
     left_out: tuple[int, ...]
-    consistent: bool
+    not_rejected: bool
 
 
 def fit_rate(sizes: ArrayLike, errors: ArrayLike, *, confidence: float = 0.95) -> RateFit:
     """Fit the rate at which test errors fall with the number of samples.
 
-    The theorem is an upper bound, C_10 sqrt(log(C_11 n) / n) for beta growing with n: a steeper
-    fall is in accord with it. Its C_11 is taken as 1.
+    The theorem is an upper bound, C_10 sqrt(log(C_11 n) / n) for beta growing with n: it allows
+    a steeper fall. Its C_11 is taken as 1.
 
     Parameters
     ----------
@@ -66,7 +69,7 @@ def fit_rate(sizes: ArrayLike, errors: ArrayLike, *, confidence: float = 0.95) -
     --------
     >>> n = np.array([100, 200, 400, 800])
     >>> fit = fit_rate(n, 0.5 * np.sqrt(np.log(n) / n))
-    >>> round(fit.slope, 6), round(fit.constant, 6), fit.consistent
+    >>> round(fit.slope, 6), round(fit.constant, 6), fit.not_rejected
     (0.5, 0.5, True)
     """
     n, e = np.asarray(sizes), np.asarray(errors, dtype=np.float64)
@@ -96,5 +99,5 @@ def fit_rate(sizes: ArrayLike, errors: ArrayLike, *, confidence: float = 0.95) -
         constant=math.exp(offset),
         sizes=tuple(n[kept].tolist()),
         left_out=tuple(n[~kept].tolist()),
-        consistent=slope + half >= 0.5 - 1e-9,
+        not_rejected=slope + half >= 0.5 - 1e-9,
     )

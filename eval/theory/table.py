@@ -6,15 +6,20 @@ import csv
 import io
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from eval.theory.assumptions import AssumptionCheck
+from scipy.stats import t as student
 
-__all__ = ["BoundCheck", "TheoryTable"]
+from eval.theory.assumptions import AssumptionCheck, first_of
+
+__all__ = ["FALSE_ALARM", "BoundCheck", "TheoryTable"]
 
 ROUND_OFF = 1e-9
 """Relative; a bound that is attained holds to this."""
+
+FALSE_ALARM = 1e-4
+"""How often noise alone may decide a row, by Student's t over the independent draws."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,18 @@ class BoundCheck:
     left, right : float
         NaN where not computed.
     holds : bool or None
-        left <= right up to round-off; None where that cannot be decided.
+        left <= right up to round-off, and beyond the noise; None where that cannot be decided.
     slack : float
         right - left.
     assumptions : tuple of AssumptionCheck
         What the statement needs.
     note : str
         How a number was estimated, or why it was left out.
+    stderr : float
+        Standard error of the slack; 0 where the numbers are no estimates, NaN where the error is
+        not known.
+    any_points : bool
+        It is a theorem about every set of weighted points: where they show it, that is no chance.
     """
 
     name: str
@@ -50,6 +60,8 @@ class BoundCheck:
     slack: float
     assumptions: tuple[AssumptionCheck, ...] = ()
     note: str = ""
+    stderr: float = 0.0
+    any_points: bool = False
 
     @classmethod
     def compare(
@@ -63,20 +75,39 @@ class BoundCheck:
         note: str = "",
         *,
         noise: float = 0.0,
+        doubt: float = 0.0,
+        any_points: bool = False,
     ) -> BoundCheck:
         """Decide left <= right, to round-off; not where one of them is NaN, or right is inf.
 
-        Round-off is 1e-9 of the larger one, and `noise` on top of it.
+        Round-off is 1e-9 of the larger one, and `noise` on top of it. Above that and up to `doubt`
+        more, what is known of the right side does not decide; inf where it can only confirm.
         """
         known = not math.isnan(left + right) and right < math.inf
         least = right + ROUND_OFF * max(abs(left), abs(right)) + noise if known else right
         holds = bool(left <= least) if known else None
-        return cls(name, equation, version, left, right, holds, right - left, assumptions, note)
+        if holds is False and not left > least + doubt:
+            holds = None
+        slack = right - left
+        row = cls(name, equation, version, left, right, holds, slack, assumptions, note)
+        return replace(row, any_points=any_points)
+
+    def with_error(self, stderr: float, n_draws: int) -> BoundCheck:
+        """The row with a standard error of its slack, from so many independent draws.
+
+        Decided is only what lies beyond the quantile of Student's t at FALSE_ALARM, n_draws - 1
+        degrees of freedom, times the error: 9.7 errors of 6 draws. An error of the size of
+        round-off counts as none; and a theorem about any points is not put in doubt by their noise.
+        """
+        margin = float(student.isf(FALSE_ALARM, n_draws - 1)) * stderr
+        sure = margin <= ROUND_OFF * max(abs(self.left), abs(self.right))
+        sure = sure or abs(self.slack) > margin or (self.any_points and self.holds is True)
+        return replace(self, stderr=stderr, holds=self.holds if sure else None)
 
     @property
-    def assumptions_met(self) -> bool:
-        """Whether all of them are."""
-        return all(check.met for check in self.assumptions)
+    def assumptions_met(self) -> bool | None:
+        """Whether all of them are; None where none fails, and one is not known."""
+        return first_of(self.assumptions).met if self.assumptions else True
 
     def as_dict(self) -> dict[str, Any]:
         """One flat row; the assumptions in words."""
@@ -91,6 +122,7 @@ class BoundCheck:
             "assumptions_met": self.assumptions_met,
             "assumptions": "; ".join(_in_words(check) for check in self.assumptions),
             "note": self.note,
+            "stderr": self.stderr,
         }
 
 
@@ -141,7 +173,7 @@ class TheoryTable:
         return buffer.getvalue()
 
     def markdown(self) -> str:
-        """The rows as a Markdown table; assumptions that are not met are named."""
+        """The rows as a Markdown table; assumptions not met, or not known, are named."""
         lines = ["| " + " | ".join(_HEADER) + " |", "|" + " --- |" * len(_HEADER)]
         for row in self.rows:
             cells = [cell.replace("|", "\\|") for cell in _cells(row)]
@@ -150,6 +182,8 @@ class TheoryTable:
 
     def __str__(self) -> str:
         table = [_HEADER[:-1], *(_cells(row)[:-1] for row in self.rows)]
+        if not any(row.stderr for row in self.rows):
+            table = [line[:5] + line[6:] for line in table]
         widths = [max(len(line[k]) for line in table) for k in range(len(table[0]))]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -157,11 +191,16 @@ class TheoryTable:
         )
 
 
-_HEADER = ["statement", "eq.", "version", "left", "right", "holds", "assumptions", "note"]
+_HEADER = ["statement", "eq.", "version", "left", "right", "+-", "holds", "assumptions", "note"]
 
 
 def _cells(row: BoundCheck) -> list[str]:
-    failed = "; ".join(check.reason for check in row.assumptions if not check.met)
+    open_ = [check for check in row.assumptions if check.met is not True]
+    words = [
+        prefix + "; ".join(check.reason for check in open_ if check.met is met)
+        for met, prefix in ((False, "not met: "), (None, "not known: "))
+        if any(check.met is met for check in open_)
+    ]
     holds = {True: "yes", False: "NO", None: "-"}[row.holds]
     return [
         row.name,
@@ -169,11 +208,12 @@ def _cells(row: BoundCheck) -> list[str]:
         row.version,
         f"{row.left:.4g}",
         f"{row.right:.4g}",
+        f"{row.stderr:.2g}" if row.stderr else "",
         holds,
-        f"not met: {failed}" if failed else "met",
+        "; ".join(words) or "met",
         row.note,
     ]
 
 
 def _in_words(check: AssumptionCheck) -> str:
-    return f"{check.name}: " + ("met" if check.met else check.reason)
+    return f"{check.name}: {check.verdict}"

@@ -14,7 +14,7 @@ from eval.theory.assumptions import (
     need,
     one_hot,
 )
-from eval.theory.features import IDENTITY, density, stationary, untruncated
+from eval.theory.features import IDENTITY, density, eps_doubt, stationary, untruncated
 from eval.theory.law import Law
 from eval.theory.table import BoundCheck
 
@@ -46,6 +46,7 @@ def layer_rows(law: Law, *, epsilon: float = 0.5) -> list[BoundCheck]:
             "printed",
             float(law.w.square().sum()),
             2 * total / law.lambda_w,
+            any_points=True,
         )
     ]
     classes, name = one_hot(problem), "Lemma 4.3: beta^-1/2 <= s_q"
@@ -64,7 +65,13 @@ def layer_rows(law: Law, *, epsilon: float = 0.5) -> list[BoundCheck]:
         reach = problem.gamma * problem.sigma.max_value * math.sqrt(2 * total / problem.decay)
         rows.append(
             BoundCheck.compare(
-                "Lemma 4.3: s_q from below", "", "sharp", max(0.0, share) / reach, least, (classes,)
+                "Lemma 4.3: s_q from below",
+                "",
+                "sharp",
+                max(0.0, share) / reach,
+                least,
+                (classes,),
+                any_points=True,
             )
         )
     return rows
@@ -113,8 +120,28 @@ def balance_rows(law: Law, tol: float) -> list[BoundCheck]:
     note, small = "right: by eps_a and grad_W" + note, BALANCE * temperature
     noise = 1e-12 * problem.decay * float(moment.norm())
     rows = [
-        BoundCheck.compare(name, "19", "printed", distance, small, both, "operator norm"),
-        BoundCheck.compare(name, "19", "sharp", distance, bound, (free, dense), note, noise=noise),
+        BoundCheck.compare(
+            name,
+            "19",
+            "printed",
+            distance,
+            small,
+            both,
+            "operator norm",
+            doubt=bound if all(check.met for check in both) else 0.0,
+        ),
+        BoundCheck.compare(
+            name,
+            "19",
+            "sharp",
+            distance,
+            bound,
+            (free, dense),
+            note,
+            noise=noise,
+            doubt=eps_doubt(law),
+            any_points=True,
+        ),
     ]
     if law.mismatch is not None:
         cause = law.mismatch.T @ law.features - w @ law.gradient_w.T
@@ -128,6 +155,7 @@ def balance_rows(law: Law, tol: float) -> list[BoundCheck]:
                 IDENTITY,
                 (free, dense),
                 "residual over lambda |E[aa^T]|_F",
+                any_points=True,
             )
         )
     return [*rows, *_imbalance(law, both)]
@@ -138,7 +166,8 @@ def _imbalance(law: Law, both: tuple[AssumptionCheck, ...]) -> list[BoundCheck]:
     assert law.moment is not None
     w, moment, problem = law.w, law.moment, law.problem
     target = w @ w.T
-    c = (moment * target).sum() / target.square().sum()
+    square = target.square().sum()
+    c = (moment * target).sum() / square if square > 0 else square
     right = float(torch.linalg.matrix_norm(moment - c * target, 2))
     name = "Lemma 4.5: no balance"
     wide = need("p > q", "p > q", problem.n_features > problem.n_outputs, "p = q")
@@ -148,11 +177,14 @@ def _imbalance(law: Law, both: tuple[AssumptionCheck, ...]) -> list[BoundCheck]:
     beside = torch.linalg.qr(w, mode="complete")[0][:, w.shape[1] :]
     least = float(torch.linalg.eigvalsh(beside.T @ moment @ beside)[-1])
     norm = float(torch.linalg.matrix_norm(moment, 2))
-    note = f"right: |E[aa^T] - c* WW^T|_op; NB = {right / norm:.4g}"
+    nb = f"{right / norm:.4g}" if norm > 0 else "undefined, a = 0"
+    note = f"right: |E[aa^T] - c* WW^T|_op; NB = {nb}"
     floor = problem.temperature / problem.decay if problem.decay > 0 else math.nan
     return [
         BoundCheck.compare(name, "25-26", "printed", floor, right, (*both, wide), note),
-        BoundCheck.compare(name, "25-26", "sharp", least, right, (wide,), "of any law"),
+        BoundCheck.compare(
+            name, "25-26", "sharp", least, right, (wide,), "of any law", any_points=True
+        ),
     ]
 
 

@@ -40,6 +40,18 @@ def wine(tmp_path):
     return path
 
 
+def test_run_tells_what_no_data_can_show(tmp_path):
+    out = tmp_path / "run"
+    words = ("--activation", "sigmoid", "--truncation", "10")
+    result = invoke(*TINY, *words, "--out", out)
+    assert result.exit_code == 0, result.output
+    said = "i.i.d. sampling cannot be checked on data; R = 10 must be large"
+    assert f"not known: {said}" in result.output
+    check = json.loads((out / "metrics.json").read_text())["assumptions"][2]
+    assert check["met"] is None
+    assert f"not known</span>: {said}" in (out / "report.html").read_text()
+
+
 def test_run_writes_all_that_is_needed_and_prints_a_table(tmp_path):
     out = tmp_path / "run"
     result = invoke(*TINY, "--controls", "--out", out)

@@ -69,7 +69,7 @@ def test_sharp_lower_bound_for_any_law_and_imbalance():
 
 def test_balance_at_a_joint_stationary_point(joint, joint_table):
     law = joint.law
-    assert joint.converged
+    assert joint.status == "converged"
     assert law.loss <= 0.05
     assert float(torch.linalg.matrix_norm(joint.w, 2)) >= 0.5
     # By hand, from the points of the measure.
@@ -115,6 +115,26 @@ def test_the_joint_point_needs_quadrature_and_keeps_a_stationary_start(joint):
     again = joint_stationary_point(joint.problem, n_alternations=0)
     assert again.n_solves <= 5
     assert float((again.w.T @ again.w - joint.w.T @ joint.w).norm()) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("beta", "status", "loss"), [(1.0, "zero_layer", 0.5), (4.0, "low_rank", 0.375)]
+)
+def test_a_layer_that_is_zero_is_named(beta, status, loss):
+    # W = 0 with the prior is stationary whatever the data; before it was "converged".
+    point = joint_stationary_point(line_problem(EIGHT, beta=beta))
+    assert point.status == status
+    assert point.converged
+    assert point.law.loss == pytest.approx(loss, rel=1e-3)
+    assert float(torch.linalg.svdvals(point.w)[-1]) < 1e-6
+    assert float(torch.linalg.svdvals(point.w)[0] > 0.1) == (status == "low_rank")
+    if status == "zero_layer":
+        assert point.measure.kl_to_prior() == pytest.approx(0.0, abs=1e-8)
+
+
+def test_a_search_that_is_cut_short_says_so():
+    point = joint_stationary_point(START, n_alternations=0, max_steps=0)
+    assert (point.status, point.converged) == ("not_converged", False)
 
 
 def test_the_joint_point_lowers_the_energy(joint):

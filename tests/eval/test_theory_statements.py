@@ -18,7 +18,7 @@ from eval import BoundCheck, TheoryTable, check_theory, law_of
 from eval.theory.energy import explicit_loss_bound, second_moment_bound
 from eval.theory.kernel import gaussian_kernel
 from eval.theory.weights import balance_rows
-from gibbs import get_activation, kernel, sample_normal, solve_gibbs
+from gibbs import Particles, get_activation, kernel, sample_normal, solve_gibbs
 
 # Lemma 4.7
 
@@ -86,7 +86,10 @@ def test_explicit_loss_bound_at_the_minimizer(beta):
     assert rows[0].right < rows[1].right
     printed = table.row("Theorem 4.8")
     assert printed.holds is None
-    assert printed.assumptions_met
+    assert printed.assumptions_met is None
+    words = printed.as_dict()["assumptions"]
+    assert "C_3 is not explicit" in words
+    assert "one law has no time" in words
     law = law_of(problem, solved(problem))
     assert printed.left == pytest.approx(beta * law.regularized_loss)
 
@@ -163,6 +166,46 @@ def test_second_moment_bound_is_attained_by_a_wider_gaussian(v):
     assert second_moment_bound(kl, 5) == pytest.approx(5 * v, rel=1e-7)
 
 
+def test_second_moment_bound_of_what_is_not_known():
+    assert math.isnan(second_moment_bound(math.nan, 14))
+    assert second_moment_bound(-0.0024, 14) == 14
+
+
+def test_other_weights_than_1_over_beta_are_told_at_theorem_4_8():
+    problem = line_problem(FOUR, beta=20.0, lambda_rho=0.3)
+    row = check_theory(problem, solved(problem), lambda_w=0.1).row("Theorem 4.8")
+    assert row.assumptions_met is False
+    assert "beta lambda_rho is 6 and beta lambda_w is 2" in row.as_dict()["assumptions"]
+
+
+@pytest.mark.parametrize("change", [{"activation": "relu"}, {"activation": "softplus"}])
+def test_no_kernel_of_the_prior_where_sigma_is_not_smooth_and_bounded(change):
+    problem = line_problem(FOUR, beta=20.0, gamma=0.3, **change)
+    table = check_theory(problem, solved(problem))
+    assert table.row("Theorem 4.8 at the minimizer").holds is None
+    assert table.contradictions == ()
+
+
+def test_a_loose_tolerance_makes_no_contradictions(off):
+    # Stationary "to 10" is no stationary point: what it leaves open is not decided.
+    problem, measure = off
+    table = check_theory(problem, measure, tol=10.0)
+    assert table.row("Theorem 4.2: H is the resolvent's").holds is None
+    assert table.contradictions == ()
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-90, 1.0])
+def test_extreme_layers_and_neurons(scale):
+    problem = line_problem(FOUR, beta=20.0)
+    table = check_theory(problem, solved(problem), w=scale * problem.w)
+    assert table.contradictions == ()
+    zeros = Particles(torch.zeros(60, 3).double(), torch.zeros(60, 1).double())
+    tanh = dataclasses.replace(problem, activation="tanh")
+    table = check_theory(tanh, zeros, w=scale * problem.w)
+    assert table.contradictions == ()
+    assert "NB = undefined" in table.row("Lemma 4.5: no balance", "printed").note
+
+
 # The table
 
 
@@ -217,7 +260,30 @@ def test_comparisons_that_cannot_be_decided():
     assert BoundCheck.compare("", "", "sharp", 1.0, math.inf).holds is None
     assert BoundCheck.compare("", "", "sharp", 1.0, 1.0 - 1e-12).holds
     assert BoundCheck.compare("", "", "sharp", 1.0, 0.99).holds is False
+    assert BoundCheck.compare("", "", "sharp", 1.0, 0.99, doubt=0.02).holds is None
+    assert BoundCheck.compare("", "", "sharp", 1.0, 0.97, doubt=0.02).holds is False
+    assert BoundCheck.compare("", "", "sharp", 1.0, 0.1, doubt=math.inf).holds is None
     assert TheoryTable(()).contradictions == ()
+
+
+def test_a_row_is_decided_beyond_its_noise():
+    # Student's t with 5 degrees of freedom is above 9.68 once in 10,000 times.
+    for left, right in ((0.0, 1.0), (1.0, 0.0)):
+        row = BoundCheck.compare("", "", "sharp", left, right)
+        assert row.with_error(1 / 9.6, 6).holds is None
+        assert row.with_error(1 / 9.7, 6).holds is row.holds
+        assert row.with_error(math.nan, 6).holds is None
+        assert row.with_error(0.0, 6).holds is row.holds
+        assert row.with_error(1 / 9.7, 2).holds is None
+    # A theorem about every set of points is not made doubtful by their noise, nor by round-off.
+    sure = BoundCheck.compare("", "", "sharp", 0.0, 1.0, any_points=True)
+    assert sure.with_error(10.0, 6).holds
+    tight = BoundCheck.compare("", "", "sharp", 1.0, 1.0 - 1e-16)
+    assert tight.with_error(1e-15, 6).holds
+    table = TheoryTable((row.with_error(0.25, 6),))
+    assert "0.25" in str(table)
+    assert "0.25" in table.markdown()
+    assert table.as_dicts()[0]["stderr"] == 0.25
 
 
 def test_balance_rows_of_a_cloud_without_noise():
