@@ -6,7 +6,7 @@ standard library alone.
 
 from gibbs.activations import ACTIVATIONS, Activation, get_activation
 from gibbs.averages import FeatureKind, TimeAverage, conditional_features, coupled_features
-from gibbs.certificate import Certificate
+from gibbs.certificate import Certificate, describe_bounds
 from gibbs.energy import data_loss, first_variation, potential_gradient, regularized_loss
 from gibbs.langevin import (
     LangevinResult,
@@ -20,6 +20,7 @@ from gibbs.minimizer import GibbsResult, certify, solve_gibbs
 from gibbs.network import features, kernel, outputs
 from gibbs.particles import Particles, sample_normal, sample_prior
 from gibbs.problem import Problem
+from gibbs.progress import BridgeLevel, FlowRound, NewtonStep, Replay, SolverReport, describe_report
 from gibbs.schedules import Annealed, Cosine, Piecewise
 from gibbs.snapshot import Snapshot
 from gibbs.truncation import truncate, truncate_slope
@@ -28,24 +29,31 @@ __all__ = [
     "ACTIVATIONS",
     "Activation",
     "Annealed",
+    "BridgeLevel",
     "Certificate",
     "Cosine",
     "FeatureKind",
+    "FlowRound",
     "GibbsMeasure",
     "GibbsResult",
     "LangevinResult",
     "LangevinState",
     "LangevinStatus",
+    "NewtonStep",
     "Particles",
     "Piecewise",
     "Problem",
+    "Replay",
     "Snapshot",
+    "SolverReport",
     "StopRun",
     "TimeAverage",
     "certify",
     "conditional_features",
     "coupled_features",
     "data_loss",
+    "describe_bounds",
+    "describe_report",
     "features",
     "first_variation",
     "get_activation",

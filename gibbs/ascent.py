@@ -11,11 +11,12 @@ from torch import Tensor
 
 from gibbs.bridge import Bridge, Draw, build_bridge, log_prior, resample, surround, tilts_at
 from gibbs.domain import Guard
-from gibbs.dual import StepLog, Tilted, dual_value, gap_of, newton_direction, tilt
+from gibbs.dual import Tilted, dual_value, gap_of, newton_direction, tilt
 from gibbs.measure import Target, mala
 from gibbs.mixture import Mixture, standard_mixture
 from gibbs.phases import output_shares
 from gibbs.problem import Problem
+from gibbs.progress import StepLog
 
 __all__ = ["Ascent", "Scouts", "line_search", "maximize"]
 
@@ -221,7 +222,13 @@ class Ascent:
         model, points = self.model()
         proposal = self._surround(points, model)
         return build_bridge(
-            self.small, model.dual, proposal, n, n_moves=self.n_moves, generator=self.generator
+            self.small,
+            model.dual,
+            proposal,
+            n,
+            n_moves=self.n_moves,
+            generator=self.generator,
+            log=self.log,
         )
 
     def _surround(self, points: Tensor, tilted: Tilted) -> Mixture:

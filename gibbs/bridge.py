@@ -12,6 +12,7 @@ from gibbs.dual import TILE, Tilted, tiles, tilt
 from gibbs.measure import Target, mala
 from gibbs.mixture import Mixture, fit_mixture, standard_mixture
 from gibbs.problem import Problem
+from gibbs.progress import BridgeLevel, StepLog
 
 __all__ = [
     "Bridge",
@@ -177,8 +178,11 @@ def build_bridge(
     n_moves: int,
     generator: torch.Generator,
     most: int = MOST_LEVELS,
+    log: StepLog | None = None,
 ) -> tuple[Bridge, Draw]:
     """Find the levels with a pilot population of n points, and return its draw as well.
+
+    Every level is reported to `log`.
 
     Raises
     ------
@@ -199,6 +203,8 @@ def build_bridge(
         step = walk.move(step, n_moves)
         levels.append(level)
         steps.append(step)
+        if log is not None:
+            log.report(BridgeLevel(len(levels), level))
     if levels[-1] < 1:
         raise ArithmeticError(
             f"no bridge to mu_G within {most} levels: raise n_particles, or lower beta or gamma"

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from gibbs.certificate import Certificate
+from gibbs.certificate import Certificate, refusal
 from gibbs.problem import Problem
 
 __all__ = [
@@ -256,26 +256,16 @@ def _rays(x: Tensor) -> Tensor:
     return torch.stack([angles.cos(), angles.sin()], 1)
 
 
-def outside_certificate(found: Edge, method: str) -> Certificate:
-    """Certificate of a G outside of the domain: no law belongs to it, and D(G) = -inf."""
-    return Certificate(
-        dual=-math.inf,
-        primal=math.inf,
-        gap=math.inf,
-        gap_stderr=0.0,
-        dual_stderr=0.0,
-        method=method,
-        effective_size=0.0,
-        n_replays=0,
-        certified=False,
-        reason=found.reason,
-    )
+def outside_certificate(found: Edge, prior_energy: float, method: str) -> Certificate:
+    """Certificate of a G outside of the domain: no law belongs to it, and D(G) = -inf is known."""
+    unknown = refusal(found.reason, prior_energy, method)
+    return replace(unknown, gap_stderr=0.0, dual_stderr=0.0, bounded=True)
 
 
 def within(certificate: Certificate, found: Edge) -> Certificate:
     """The certificate as far as the edge lets it stand: refused at or beyond it."""
     if found.outside:
-        return outside_certificate(found, certificate.method)
+        return outside_certificate(found, certificate.prior_energy, certificate.method)
     if found.reason:
         return replace(certificate, certified=False, reason=found.reason, bounded=False)
     return certificate

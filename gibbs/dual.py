@@ -33,9 +33,7 @@ from gibbs.problem import Problem
 
 __all__ = [
     "TILE",
-    "Progress",
     "RidgeSolver",
-    "StepLog",
     "Tilted",
     "dual_value",
     "dual_value_at",
@@ -54,8 +52,6 @@ __all__ = [
     "tilt",
 ]
 
-
-Progress = Callable[[dict[str, float]], None]
 
 TILE = 1024
 """Points handled at a time: their activations stay in the cache."""
@@ -269,40 +265,6 @@ def newton_direction(
         partial(at.times, moving=True), at.solver(), gradient, tolerance, most
     )
     return direction, float((gradient * direction).sum())
-
-
-class StepLog:
-    """What a solver notes after every Newton step, told to `progress` as it comes.
-
-    Parameters
-    ----------
-    progress : callable, optional
-        Takes a dict of "dual", "gap", "step" and "effective_size".
-    """
-
-    NAMES = ("dual", "gap", "step", "effective_size")
-
-    def __init__(self, progress: Progress | None = None) -> None:
-        self.progress = progress
-        self.rows: list[dict[str, float]] = []
-
-    def record(self, *numbers: float) -> None:
-        """Note one step; the numbers come in the order of `NAMES`."""
-        self.rows.append(dict(zip(self.NAMES, numbers, strict=True)))
-        if self.progress is not None:
-            self.progress(self.rows[-1])
-
-    def report(self, numbers: dict[str, float]) -> None:
-        """Tell `progress` of something that is not a Newton step."""
-        if self.progress is not None:
-            self.progress(numbers)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The history: one float64 tensor a name."""
-        return {
-            name: torch.tensor([row[name] for row in self.rows], dtype=torch.float64)
-            for name in self.NAMES
-        }
 
 
 class _Derivatives:

@@ -16,6 +16,7 @@ __all__ = [
     "mean_square",
     "neuron_gradient",
     "potential_gradient",
+    "prior_energy",
     "pull",
     "regularized_loss",
 ]
@@ -30,6 +31,19 @@ def data_loss(outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> Tenso
     if weight is not None:
         squares = weight[:, None] * squares
     return squares.sum() / (2 * len(y))
+
+
+def prior_energy(problem: Problem) -> float:
+    r"""Free energy of the prior, relative to itself: an upper bound on the least one.
+
+    Under rho_0 = N(0, I/(beta lambda_rho)) the mean of tau(a) sigma(u.x) is 0, since tau is odd and
+    a is independent of u. So the outputs are 0, the divergence is 0, and
+
+    .. math:: E(\rho_0) = \sum_i s_i |Y_i|^2 / (2n),
+
+    which is 1/2 for one-hot targets, the s_i having mean 1.
+    """
+    return float(data_loss(torch.zeros_like(problem.y), problem.y, problem.sample_weight))
 
 
 def mean_square(particles: Particles) -> Tensor:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from gibbs.domain import has_domain, in_domain
-from gibbs.dual import StepLog, Tilted, refit
+from gibbs.dual import Tilted, refit
 from gibbs.measure import Target, mala
 from gibbs.problem import Problem
+from gibbs.progress import FlowRound, StepLog
 
 __all__ = ["mean_field_flow"]
 
@@ -62,6 +63,6 @@ def mean_field_flow(
             if left % (N_KEPT // 5) == 0:
                 kept.append(u)
         if number % 10 == 9:
-            log.report({"flow": number + 1.0, "mean_tilt": float(tilts.mean())})
+            log.report(FlowRound(number + 1, N_ROUNDS, float(tilts.mean())))
     points = torch.cat(kept)
     return mean, points, torch.full((len(points),), 1 / len(points)).to(mean)

@@ -13,12 +13,14 @@ from gibbs.ascent import Ascent, Scouts
 from gibbs.bridge import Bridge, Draw, build_bridge, surround
 from gibbs.certificate import Certificate, refusal
 from gibbs.domain import edge, has_domain, in_domain, outside_certificate, within
-from gibbs.dual import Progress, StepLog, Tilted, refit, tilt
+from gibbs.dual import Tilted, refit, tilt
+from gibbs.energy import prior_energy
 from gibbs.flow import mean_field_flow
 from gibbs.measure import GibbsMeasure
 from gibbs.particles import Particles
 from gibbs.phases import Phases, output_shares
 from gibbs.problem import Problem
+from gibbs.progress import Progress, Replay, StepLog
 from gibbs.quadrature import RuleTooLarge, certificate_at, quadrature_certificate, settle
 from gibbs.replays import judge, pool
 
@@ -96,7 +98,8 @@ def solve_gibbs(
         Where to begin in place of G = 0: the law of its u's, at the G that is best for
         it. A measure of another beta, gamma, lambda or W, or a Langevin cloud.
     progress : callable, optional
-        Told a dict of numbers after every step.
+        Told a :data:`gibbs.SolverReport` after every step of every part of the solver;
+        :func:`gibbs.describe_report` words it. What it raises ends the solution.
 
     Returns
     -------
@@ -188,7 +191,7 @@ def _by_monte_carlo(
             bridge, _ = ascent.propose(n)
         except ArithmeticError:
             break
-        draws = [bridge.draw(n, generator=generator) for _ in range(effort.n_replays)]
+        draws = _replays(bridge, n, effort.n_replays, generator, log)
         certificate, phases = judge(bridge, draws, effort.tol, generator=generator)
         certificate = _within(small, bridge.dual, certificate, generator)
         last = (bridge, draws, certificate, phases)
@@ -231,6 +234,7 @@ def certify(
     method: Literal["auto", "quadrature", "monte_carlo"] = "auto",
     n_replays: int = 6,
     n_moves: int = 6,
+    progress: Progress | None = None,
 ) -> Certificate:
     r"""Judge the mu_G of a measure, or a cloud of neurons by the dual point that its u's give.
 
@@ -280,15 +284,28 @@ def certify(
     if has_domain(small):
         limit = edge(small, dual, generator=generator)
         if limit.outside:
-            return outside_certificate(limit, "monte_carlo")
-    scouts = Scouts(small, generator, visitors)
+            return outside_certificate(limit, prior_energy(small), "monte_carlo")
+    scouts, log = Scouts(small, generator, visitors), StepLog(progress)
     try:
-        bridge = _bridge_at(small, dual, points, weights, scouts, n_particles, n_moves, generator)
+        bridge = _bridge_at(
+            small, dual, points, weights, scouts, n_particles, n_moves, generator, log
+        )
     except ArithmeticError as error:
-        return refusal(str(error))
-    draws = [bridge.draw(n_particles, generator=generator) for _ in range(n_replays)]
+        return refusal(str(error), prior_energy(small))
+    draws = _replays(bridge, n_particles, n_replays, generator, log)
     certificate, _ = judge(bridge, draws, tol, generator=generator, visitors=visitors)
     return _within(small, dual, certificate, generator)
+
+
+def _replays(
+    bridge: Bridge, n: int, n_replays: int, generator: torch.Generator, log: StepLog
+) -> list[Draw]:
+    """Fresh draws of a bridge, each of them reported."""
+    draws: list[Draw] = []
+    while len(draws) < n_replays:
+        draws.append(bridge.draw(n, generator=generator))
+        log.report(Replay(len(draws), n_replays))
+    return draws
 
 
 def _within(
@@ -309,12 +326,15 @@ def _bridge_at(
     n: int,
     n_moves: int,
     generator: torch.Generator,
+    log: StepLog,
 ) -> Bridge:
     """A bridge to mu_G from a proposal that was fitted to draws of it, starting from points."""
     for _ in range(3):
         found = scouts.explore(dual, 30 * n_moves)
         proposal = surround(small, points, weights, scouts=found, generator=generator)
-        bridge, draw = build_bridge(small, dual, proposal, n, n_moves=n_moves, generator=generator)
+        bridge, draw = build_bridge(
+            small, dual, proposal, n, n_moves=n_moves, generator=generator, log=log
+        )
         tilted = draw.tilted(small, dual)
         points, weights = draw.u, output_shares(tilted.weights, tilt(small, dual, tilted.values))
     return bridge
@@ -370,7 +390,7 @@ def _judged(
     pooled = pool(draws)
     tilted, points = pooled.tilted(bridge.small, bridge.dual), pooled.u.double()
     replays = torch.cat([torch.full((len(each.u),), k) for k, each in enumerate(draws)])
-    if max(abs(chosen / mass - 1) for mass, chosen in certificate.phase_masses) < 1e-12:
+    if float((phases.chosen / phases.masses - 1).abs().max()) < 1e-12:
         return _result(problem, basis, tilted, points, certificate, log, replays=replays)
     ratio = phases.log_ratio(points, tilt(bridge.small, tilted.dual, tilted.values)).exp()
     weights = tilted.weights * ratio
@@ -393,7 +413,7 @@ def _unjudged(
         "the climb of the dual found no way, or no bridge led to mu_G: the measure is that of a "
         "flow of u, and nothing bounds its free energy. Raise n_particles, or lower beta or gamma"
     )
-    certificate = refusal(reason)
+    certificate = refusal(reason, prior_energy(small))
     return _result(problem, basis, tilted, points.double(), certificate, log)
 
 

@@ -19,7 +19,6 @@ from gibbs.domain import (
     within,
 )
 from gibbs.dual import (
-    StepLog,
     Tilted,
     dual_value,
     gap_of,
@@ -28,7 +27,9 @@ from gibbs.dual import (
     solve_ridge,
     tilt,
 )
+from gibbs.energy import prior_energy
 from gibbs.problem import Problem
+from gibbs.progress import StepLog
 from gibbs.rules import legendre_rule
 
 __all__ = ["RuleTooLarge", "certificate_at", "quadrature_certificate", "settle"]
@@ -256,7 +257,7 @@ def quadrature_certificate(tilted: Tilted, tol: float) -> Certificate:
     """Certificate of a settled rule: its numbers are exact to round-off."""
     dual, gap = dual_value(tilted), gap_of(tilted)
     certified = dual > 0 and gap <= tol * dual
-    reason = f"relative gap {gap / dual:.2g} > tol {tol:g}" if dual > 0 else "the dual is <= 0"
+    reason = f"relative gap {gap / dual:.2g} > tol {tol:g}" if dual > 0 else "the dual is not > 0"
     certificate = Certificate(
         dual=dual,
         primal=dual + gap,
@@ -268,6 +269,7 @@ def quadrature_certificate(tilted: Tilted, tol: float) -> Certificate:
         n_replays=0,
         certified=certified,
         reason="" if certified else reason,
+        prior_energy=prior_energy(tilted.problem),
     )
     small = tilted.problem
     return within(certificate, edge(small, tilted.dual)) if has_domain(small) else certificate
@@ -278,5 +280,5 @@ def certificate_at(small: Problem, dual: Tensor, tol: float) -> Certificate:
     if has_domain(small):
         found = edge(small, dual)
         if found.outside:
-            return outside_certificate(found, "quadrature")
+            return outside_certificate(found, prior_energy(small), "quadrature")
     return quadrature_certificate(settle(small, dual)[0], tol)

@@ -13,6 +13,7 @@ from gibbs.ascent import Scouts
 from gibbs.bridge import Bridge, Draw, log_ratio, tilts_at
 from gibbs.certificate import Certificate, student_quantile
 from gibbs.dual import Tilted, dual_value_at, gap_of, refit
+from gibbs.energy import prior_energy
 from gibbs.phases import Phases, choose_masses, find_phases, phase_kernels
 
 __all__ = ["judge", "pool"]
@@ -79,6 +80,7 @@ def judge(
         reason=reason,
         phase_masses=tuple(zip(masses.tolist(), best.tolist(), strict=True)),
         bounded=not missed,
+        prior_energy=prior_energy(small),
     )
     return certificate, replace(phases, masses=masses, chosen=best)
 
@@ -135,6 +137,8 @@ def _why_not(
 ) -> str:
     if n < 6:
         return f"{n} replays, at least 6 are needed"
+    if not math.isfinite(dual + gap):
+        return "the draws give no finite dual value and gap"
     floor = dual - 2 * dual_stderr
     if not floor > 0:
         return "the dual value is not above 0 by two standard errors"

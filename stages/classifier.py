@@ -28,16 +28,17 @@ from gibbs import (
     LangevinStatus,
     Particles,
     Problem,
+    SolverReport,
     features,
     get_activation,
 )
 from gibbs.checks import check_integer
-from gibbs.dual import Progress
 from gibbs.langevin import Observer, StepSize
+from gibbs.progress import Progress
 from stages.checkpoint import Checkpoint
 from stages.mean_field import orthonormal_layer
 from stages.parameters import check_choice, check_same, seed_of
-from stages.progress import progress
+from stages.progress import progress, solver_progress
 from stages.reading import read_labelled, read_samples
 from stages.samples import map_inputs, total_weights, unit_ball
 from stages.summary import summary_html, summary_rows
@@ -122,7 +123,8 @@ class TwoStageClassifier(
         Threads of torch while fitting and predicting; None leaves them as they are set. The
         same number and random_state give the same network to the last bit.
     verbose : bool, default False
-        Whether to show a progress bar.
+        Whether to show on standard error how far stage one is: a progress bar, or the last report
+        of the solver "gibbs".
 
     Attributes
     ----------
@@ -247,8 +249,8 @@ class TwoStageClassifier(
             this fit goes on if it holds something of the same fit; `random_state` must be an
             int for that.
         on_newton_step : callable, optional
-            Of the solver "gibbs": told a dict of numbers after every step, see `progress` of
-            :func:`gibbs.solve_gibbs`.
+            Of the solver "gibbs": told a :data:`gibbs.SolverReport` after every step, see
+            `progress` of :func:`gibbs.solve_gibbs`.
 
         Returns
         -------
@@ -312,8 +314,17 @@ class TwoStageClassifier(
         checkpoint: Checkpoint | None,
         on_newton_step: Progress | None,
     ) -> TwoStageResult:
-        hidden = not self.verbose or self.solver == "gibbs"
-        with progress(self.max_iter, "stage one", disable=hidden) as seconds:
+        solved = self.solver == "gibbs"
+        with (
+            progress(self.max_iter, "stage one", disable=solved or not self.verbose) as seconds,
+            solver_progress("stage one", disable=not (solved and self.verbose)) as show,
+        ):
+
+            def tell(report: SolverReport) -> None:
+                show(report)
+                if on_newton_step is not None:
+                    on_newton_step(report)
+
             return train_two_stage(
                 problem,
                 solver=self.solver,
@@ -332,7 +343,7 @@ class TwoStageClassifier(
                 generator=start.generator,
                 observers={"seconds": seconds, **(observers or {})},
                 checkpoint=checkpoint,
-                on_newton_step=on_newton_step,
+                on_newton_step=tell,
             )
 
     def _goes_on(self) -> bool:

@@ -1,4 +1,4 @@
-"""A progress bar that is an observer."""
+"""Progress on standard error: of the dynamics as an observer, of the solver by its reports."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from gibbs import SolverReport, describe_report
 from gibbs.langevin import LangevinState, Observer
+from gibbs.progress import Progress
 
-__all__ = ["progress"]
+__all__ = ["progress", "solver_progress"]
 
 
 @contextmanager
@@ -28,3 +30,18 @@ def progress(n_steps: int, label: str, *, disable: bool = False) -> Iterator[Obs
             return time.perf_counter() - start
 
         yield observe
+
+
+@contextmanager
+def solver_progress(label: str, *, disable: bool = False) -> Iterator[Progress]:
+    """Show the last report of the solver and the time on standard error while in the context.
+
+    How many steps there will be is not known: it is a line, not a bar.
+    """
+    look = "{desc} [{elapsed}]"
+    with tqdm(desc=label, bar_format=look, disable=disable, leave=False) as line:
+
+        def tell(report: SolverReport) -> None:
+            line.set_description_str(f"{label}: {describe_report(report)}")
+
+        yield tell

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
+from gibbs import Certificate, describe_bounds
+
 if TYPE_CHECKING:
-    from gibbs import Certificate
     from stages.classifier import TwoStageClassifier
 
 __all__ = ["summary_html", "summary_rows"]
@@ -41,11 +42,8 @@ def _listed(values: list[object], most: int = 8) -> str:
 def _certificate_rows(certificate: Certificate | None) -> list[tuple[str, str]]:
     if certificate is None:
         return [("certificate", "none: the dynamics bound no free energy")]
-    bounds = f"{certificate.dual:.6g} to {certificate.primal:.6g}"
-    if certificate.gap_stderr > 0:
-        bounds += f", standard error of the gap {certificate.gap_stderr:.2g}"
     verdict = "certified" if certificate.certified else f"not certified: {certificate.reason}"
-    rows = [("certificate", verdict), ("least free energy", bounds)]
+    rows = [("certificate", verdict), ("bounds", describe_bounds(certificate))]
     if math.isfinite(certificate.relative_gap):
         rows.append(("relative gap", f"{certificate.relative_gap:.3g} ({certificate.method})"))
     return rows

@@ -23,9 +23,9 @@ from gibbs import (
     outputs,
     solve_gibbs,
 )
-from gibbs.dual import Progress
 from gibbs.energy import mean_square
 from gibbs.langevin import LangevinState, Observer, default_lambda_w, observe
+from gibbs.progress import Progress
 from gibbs.repeats import distinct
 from gibbs.step_sizes import Schedule, StepSize
 from stages.checkpoint import Checkpoint
@@ -132,7 +132,7 @@ def train_two_stage(
         Where the dynamics of both stages keep what they need to go on after a kill; the solver
         begins again.
     on_newton_step : callable, optional
-        Told a dict of numbers after every step of the solver.
+        Told a :data:`gibbs.SolverReport` after every step of the solver.
 
     Returns
     -------

@@ -10,14 +10,21 @@ from typing import Any
 from gibbs import Certificate
 
 __all__ = [
-    "bracket",
+    "MEANING",
     "certificate_fields",
     "finite",
+    "help_for",
     "stored_certificate",
     "verdict",
     "verdicts",
 ]
 
+
+MEANING = (
+    "The least free energy is that of the Gibbs minimizer: training loss plus 1/beta times the "
+    "divergence of the law of the neurons from the prior. It is never below 0 and never above the "
+    "free energy of the prior."
+)
 
 ROUND_OFF = 1e-9
 """Percentages below this are round-off, and are not told."""
@@ -34,7 +41,7 @@ def verdict(certificate: Certificate) -> str:
     """
     if not certificate.certified:
         return f"not certified: {certificate.reason}"
-    percent = 100 * certificate.relative_gap
+    percent = 100 * max(0.0, certificate.relative_gap)
     if not certificate.n_replays:
         size = f"{percent:.2g}" if percent > ROUND_OFF else f"below {ROUND_OFF:g}"
         return f"certified: relative gap {size} %, by quadrature"
@@ -51,30 +58,40 @@ def verdicts(certificates: Sequence[Certificate]) -> str:
     return f"{first} ({good} of {len(certificates)} repetitions certified; this is the first)"
 
 
-def bracket(certificate: Certificate) -> str:
-    """Say between which bounds the least free energy lies."""
-    low, high = certificate.dual, certificate.primal
-    how = "quadrature"
-    if certificate.n_replays:
-        low = certificate.dual_interval[0]
-        high += 2 * math.hypot(certificate.gap_stderr, certificate.dual_stderr)
-        how = f"{certificate.n_replays} replays, two standard errors included"
-    return f"least free energy between {low:.6g} and {high:.6g} ({how})"
+def help_for(certificate: Certificate) -> str:
+    """Say whether more particles can make the bounds better where one is trivial; else "".
+
+    The dual value of a given G is what it is: draws that know it to be below 0 are enough.
+    """
+    if all(certificate.informative):
+        return ""
+    if certificate.bounded and certificate.dual + 2 * certificate.dual_stderr < 0:
+        return (
+            "the dual value of these neurons is below 0, and more particles do not change that; a "
+            "lower beta can"
+        )
+    return "more particles (--n-particles) may help, and a lower beta can"
 
 
 def certificate_fields(certificate: Certificate) -> dict[str, Any]:
-    """All fields for JSON, `relative_gap` and `dual_interval` too; null where not finite."""
+    """All fields and what follows from them, for JSON; null where not finite."""
     fields = dataclasses.asdict(certificate) | {
         "relative_gap": certificate.relative_gap,
+        "lower": certificate.lower,
+        "upper": certificate.upper,
         "dual_interval": list(certificate.dual_interval),
     }
     return {name: finite(value) for name, value in fields.items()}
 
 
 def stored_certificate(fields: dict[str, Any]) -> Certificate:
-    """The certificate of :func:`certificate_fields`; null becomes NaN, a list a tuple."""
+    """The certificate of :func:`certificate_fields`; null becomes NaN, a list a tuple.
+
+    Older files do not hold the energy of the prior: their targets are one-hot.
+    """
     known = {field.name for field in dataclasses.fields(Certificate)}
-    return Certificate(**{n: _restored(value) for n, value in fields.items() if n in known})
+    restored = {n: _restored(value) for n, value in fields.items() if n in known}
+    return Certificate(**{"prior_energy": 0.5} | restored)
 
 
 def _restored(value: Any) -> Any:

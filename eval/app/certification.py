@@ -18,6 +18,7 @@ from eval.app.marginals import Marginals, compare_marginals, tilts_of
 from eval.app.model_store import load_model
 from eval.app.run_folder import StoredRun
 from eval.app.splits import Split, draw_split
+from eval.app.warmer import Warmer, find_warmer
 from eval.function_space import FeatureError, feature_error
 from eval.stein import SteinDiscrepancy, gibbs_stein_discrepancy
 from gibbs import (
@@ -26,11 +27,14 @@ from gibbs import (
     GibbsResult,
     Particles,
     Problem,
+    SolverReport,
     certify,
+    describe_report,
     solve_gibbs,
 )
 from gibbs.conditional import Conditional
 from gibbs.dual import Tilted, refit
+from gibbs.progress import Progress
 from stages import TwoStageClassifier
 
 __all__ = ["CertifyOptions", "Verdict", "certify_run"]
@@ -70,6 +74,9 @@ class Verdict:
         On the training samples ("train") and on test samples ("test").
     stein : SteinDiscrepancy or None
     marginals : Marginals
+    warmer : Warmer or None
+        A lower beta, where neither the neurons nor the minimizer have two bounds that tell more
+        than the trivial ones.
     """
 
     solver: str
@@ -80,6 +87,13 @@ class Verdict:
     feature_errors: dict[str, FeatureError]
     stein: SteinDiscrepancy | None
     marginals: Marginals
+    warmer: Warmer | None = None
+
+    @property
+    def informative(self) -> bool:
+        """Whether two bounds, of the neurons or of the minimizer, are better than the trivial."""
+        known = [self.certificate, *([self.solved.certificate] if self.solved else [])]
+        return any(all(certificate.informative) for certificate in known)
 
     def content(self) -> dict[str, Any]:
         """Everything but the arrays, for JSON."""
@@ -100,6 +114,7 @@ class Verdict:
                 "feature_error": errors or None,
                 "stein": self.stein and dataclasses.asdict(self.stein),
                 "phases": phases and dataclasses.asdict(phases),
+                "warmer": self.warmer and dataclasses.asdict(self.warmer),
                 "versions": versions(),
             }
         )
@@ -139,6 +154,10 @@ def certify_run(
     split = _same_data(run, model)
     problem = model.problem(split.x, split.y)
     cloud, generator = model.particles_, torch.Generator().manual_seed(options.seed)
+
+    def progress(report: SolverReport) -> None:
+        say(describe_report(report))
+
     say(f"certifying {len(cloud)} neurons with draws of {options.n_particles}")
     certificate = certify(
         problem,
@@ -146,16 +165,28 @@ def certify_run(
         generator=generator,
         n_particles=options.n_particles,
         tol=options.tol,
+        progress=progress,
     )
-    if not options.solve:
-        tilts = tilts_of(problem, _own_dual(problem, cloud), cloud.u)
-        return Verdict(
-            model.solver, options, len(cloud), certificate, None, {}, None, Marginals(tilts)
+    if options.solve:
+        say("solving for the minimizer")
+        verdict = _held_against_minimizer(
+            model, options, certificate, problem, split, progress, generator
         )
-    say("solving for the minimizer")
-    return _held_against_minimizer(
-        model, options, certificate, problem, split, _counting(say), generator
+    else:
+        marginals = Marginals(tilts_of(problem, _own_dual(problem, cloud), cloud.u))
+        verdict = Verdict(model.solver, options, len(cloud), certificate, None, {}, None, marginals)
+    if verdict.informative:
+        return verdict
+    warmer = find_warmer(
+        _config(run),
+        split,
+        beta=problem.beta,
+        n_particles=options.n_particles,
+        seed=options.seed,
+        say=say,
+        progress=progress,
     )
+    return dataclasses.replace(verdict, warmer=warmer)
 
 
 def _held_against_minimizer(
@@ -164,7 +195,7 @@ def _held_against_minimizer(
     certificate: Certificate,
     problem: Problem,
     split: Split,
-    progress: Callable[[dict[str, float]], None],
+    progress: Progress,
     generator: torch.Generator,
 ) -> Verdict:
     solved = solve_gibbs(
@@ -189,8 +220,7 @@ def _held_against_minimizer(
 
 def _same_data(run: StoredRun, model: TwoStageClassifier) -> Split:
     """The samples of the first repetition, held against what the run stored of them."""
-    config = {name: value for name, value in run.config.items() if name != "versions"}
-    split = draw_split(RunConfig(**config), 0)
+    split = draw_split(_config(run), 0)
     stored = run.arrays["after"]
     same = len(split.y) == len(stored) and split.x.shape[1] == model.n_features_in_
     if same:
@@ -203,6 +233,10 @@ def _same_data(run: StoredRun, model: TwoStageClassifier) -> Split:
             "trained on"
         )
     return split
+
+
+def _config(run: StoredRun) -> RunConfig:
+    return RunConfig(**{name: value for name, value in run.config.items() if name != "versions"})
 
 
 def _own_dual(problem: Problem, cloud: Particles) -> torch.Tensor:
@@ -219,13 +253,3 @@ def _with_noise(cloud: Particles, measure: GibbsMeasure, generator: torch.Genera
     values = problem.sigma(cloud.u @ problem.x.double().T)
     pulls = values @ measure.dual @ problem.w.double().T
     return Particles(Conditional.of(problem).sample(pulls, generator=generator), cloud.u)
-
-
-def _counting(say: Callable[[str], None]) -> Callable[[dict[str, float]], None]:
-    rows: list[dict[str, float]] = []
-
-    def tell(row: dict[str, float]) -> None:
-        rows.append(row)
-        say(f"Newton step {len(rows)}: dual {row['dual']:.4g}, gap {row['gap']:.2g}")
-
-    return tell

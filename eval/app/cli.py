@@ -19,7 +19,7 @@ from click.shell_completion import get_completion_class
 
 from eval.accuracy import mismatch_interval
 from eval.app import runs
-from eval.app.certificates import verdicts
+from eval.app.certificates import help_for, verdicts
 from eval.app.certify import certify
 from eval.app.check import check
 from eval.app.compare import compare
@@ -37,6 +37,7 @@ from eval.app.scores import table
 from eval.app.splits import load
 from eval.app.study import study
 from eval.data import Dataset, describe, read_table
+from gibbs import describe_bounds
 
 __all__ = ["main"]
 
@@ -205,7 +206,7 @@ def run(
     if as_json:
         click.echo(metrics, nl=False)
         return
-    click.echo(_report(outcome, time.perf_counter() - start))
+    click.echo(_report(outcome, time.perf_counter() - start, folder))
     click.echo(f"written to {folder}; open {folder / 'report.html'}")
 
 
@@ -343,7 +344,7 @@ def completion(shell: str) -> None:
     click.echo(found(main, {}, "gibbsnet", "_GIBBSNET_COMPLETE").source())
 
 
-def _report(outcome: runs.Outcome, seconds: float) -> str:
+def _report(outcome: runs.Outcome, seconds: float, folder: Path) -> str:
     repeats = len(outcome.losses)
     what = f"mean of {repeats} repetitions" if repeats > 1 else "one repetition"
     if not outcome.complete:
@@ -360,7 +361,11 @@ def _report(outcome: runs.Outcome, seconds: float) -> str:
         f"loss {losses}; {seconds:.1f} s in all",
     ]
     if outcome.certificates:
+        first = outcome.certificates[0]
         lines.append(f"stage one {verdicts(outcome.certificates)}")
+        lines.append(f"stage one has its {describe_bounds(first)}")
+        if unhelpful := help_for(first):
+            lines.append(f"{unhelpful}: gibbsnet certify {folder} looks for such a beta")
     lines += [
         f"{each.name} of the paper ({each.statement}): {each.verdict}"
         for each in outcome.assumptions

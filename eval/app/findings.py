@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.app.certificates import bracket, stored_certificate, verdict
+from eval.app.certificates import MEANING, help_for, stored_certificate, verdict
+from gibbs import describe_bounds
 
 __all__ = ["findings"]
 
@@ -12,6 +13,10 @@ __all__ = ["findings"]
 def findings(content: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and sentence of every finding."""
     lines = _bounds("neurons", content["certificate"])
+    lines.append(("free energy", MEANING))
+    if (warmer := content.get("warmer")) is not None:
+        lines.append(("what would help", help_for(stored_certificate(content["certificate"]))))
+        lines.append(("a lower beta", _warmer(warmer)))
     if content["solved"] is None:
         return [*lines, ("minimizer", "not solved for: --solve compares the neurons with it")]
     lines += _bounds("minimizer", content["solved"]["certificate"])
@@ -25,7 +30,22 @@ def findings(content: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _bounds(name: str, fields: dict[str, Any]) -> list[tuple[str, str]]:
     certificate = stored_certificate(fields)
-    return [(name, verdict(certificate)), (f"{name}, bounds", bracket(certificate))]
+    return [(name, verdict(certificate)), (f"{name}, bounds", describe_bounds(certificate))]
+
+
+def _warmer(warmer: dict[str, Any]) -> str:
+    tried = ", ".join(f"{beta:g}" for beta in warmer["tried"])
+    if warmer["interval"] is None:
+        return (
+            f"trained anew at beta = {tried}, with draws of {warmer['n_particles']}: at none of "
+            "them are both bounds better than the trivial ones"
+        )
+    low, high = warmer["interval"]
+    return (
+        f"trained anew at beta = {warmer['tried'][-1]:g}, with draws of {warmer['n_particles']}, "
+        f"the least free energy there is between {low:.6g} and {high:.6g}; that is "
+        f"{warmer['command']}"
+    )
 
 
 def _features(error: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from eval.app.certificates import stored_certificate, verdict
 from eval.app.figure_kind import COLOURS, FigureKind
 from eval.app.run_folder import StoredRun
-from gibbs import Certificate
+from gibbs import Certificate, describe_bounds
 
 __all__ = ["MEASURE_FIGURES"]
 
@@ -41,13 +41,9 @@ class _Ascent(NamedTuple):
     certificate: Certificate
     tol: float
 
-    @property
-    def lowest(self) -> float:
-        return float(np.nanmax(self.dual))
-
-    @property
-    def highest(self) -> float:
-        return float(np.nanmin(self.dual + self.gap))
+    def within(self, values: Array) -> Array:
+        """No lower than 0 and no higher than the prior: so much is known without the solver."""
+        return values.clip(0.0, self.certificate.prior_energy)
 
 
 def _ascent(run: StoredRun) -> _Ascent | None:
@@ -100,12 +96,12 @@ def _closing(run: StoredRun) -> Figure:
 
 def _draw_bounds(axes: Axes, ascent: _Ascent) -> None:
     judged, steps = ascent.certificate, np.arange(1, len(ascent.dual) + 1)
-    known = np.isfinite(judged.dual) and np.isfinite(judged.gap)
-    lower, upper = (judged.dual, judged.primal) if known else (ascent.lowest, ascent.highest)
+    dual, primal = ascent.within(ascent.dual), ascent.within(ascent.dual + ascent.gap)
+    known = any(judged.informative)
+    ends = (judged.lower, judged.upper) if known else (np.nanmax(dual), np.nanmin(primal))
+    lower, upper = min(ends), max(ends)
     # The first steps can be far off: what matters is where the two meet.
-    span = max(abs(lower), upper - lower)
-    dual = ascent.dual.clip(lower - 2 * span)
-    primal = (ascent.dual + ascent.gap).clip(max=upper + 2 * span)
+    span = max(lower, upper - lower, 1e-9)
     close = max(np.nanmax(primal), upper) - min(np.nanmin(dual), lower) < 1e-3 * span
     zero, words = (lower, f" - {lower:.6g}") if close else (0.0, "")
     axes.fill_between(steps, dual - zero, primal - zero, color=COLOURS[4], alpha=0.25, lw=0)
@@ -113,12 +109,10 @@ def _draw_bounds(axes: Axes, ascent: _Ascent) -> None:
     axes.plot(steps, dual - zero, "^-", ms=4, color=COLOURS[0], label="dual")
     if known:
         low, high = judged.dual_interval
-        error = [[lower - low], [high - lower]]
+        error = [[max(0.0, lower - low)], [high - lower]]
         axes.errorbar(steps[-1] + 1, lower - zero, yerr=error, label="dual, certificate", **MARK)
-    ends = axes.get_ylim()
-    axes.set_ylim(
-        max(ends[0], lower - 1.05 * span - zero), min(ends[1], upper + 1.05 * span - zero)
-    )
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, lower - 1.05 * span - zero), min(top, upper + 1.05 * span - zero))
     axes.set(title="bounds on the least free energy", ylabel=f"free energy{words}")
 
 
@@ -138,14 +132,12 @@ def _draw_gap(axes: Axes, ascent: _Ascent) -> None:
 
 def _closing_alt(run: StoredRun) -> str:
     ascent = _known_ascent(run)
-    judged = ascent.certificate
+    judged, known = ascent.certificate, ascent.gap[np.isfinite(ascent.gap)]
     text = (
         f"Dual and primal over {len(ascent.dual)} Newton steps, and their difference on a "
-        f"logarithmic scale: the gap goes from {ascent.gap[0]:.2g} to {ascent.gap[-1]:.2g}"
+        f"logarithmic scale: the gap goes from {known[0]:.2g} to {known[-1]:.2g}"
     )
-    if judged.n_replays:
-        text += f". Fresh draws give dual {judged.dual:.4g} and gap {judged.gap:.2g}"
-    return f"{text}; {verdict(judged)}."
+    return f"{text}; {describe_bounds(judged)}; {verdict(judged)}."
 
 
 def _has_marginals(run: StoredRun) -> bool:

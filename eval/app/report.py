@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from eval.app.certificates import bracket, stored_certificate, verdict
+from eval.app.certificates import MEANING, stored_certificate, verdict
 from eval.app.figure_kind import COLOURS
 from eval.app.figures import draw_figures, figures_of
 from eval.app.findings import findings
 from eval.app.run_folder import StoredRun, read_run, seal
 from eval.app.scores import table
 from eval.collapse import COLLAPSE_DEFINITIONS
+from gibbs import describe_bounds
 
 __all__ = ["command_line", "refresh"]
 
@@ -77,6 +78,7 @@ def _render(run: StoredRun) -> str:
         rows=rows.to_numpy().tolist(),
         animation=_animation(run) if len(run.arrays["steps"]) > 1 else None,
         certificate=_sentences(run.metrics.get("certificate")),
+        meaning=MEANING,
         number=_number,
         judged=findings(run.verdict) if run.verdict else [],
         command=command_line(run.config),
@@ -86,18 +88,20 @@ def _render(run: StoredRun) -> str:
 
 
 def _number(value: Any) -> str:
-    if value is None or value in ("", []):
+    if value is None:
+        return "not known"
+    if value in ("", []):
         return "-"
     if isinstance(value, list):
         return f"[{', '.join(_number(entry) for entry in value)}]"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)
 
 
 def _sentences(fields: dict[str, Any] | None) -> list[str]:
     if fields is None:
         return []
     certificate = stored_certificate(fields)
-    return [verdict(certificate), bracket(certificate)]
+    return [verdict(certificate), describe_bounds(certificate)]
 
 
 def _collapse_rows(run: StoredRun) -> list[tuple[str, str, str, str]]:

@@ -6,7 +6,6 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,11 @@ from eval.baselines import baseline_models
 from eval.collapse import collapse_observers, nc1
 from eval.comparison import OURS
 from eval.theory import AssumptionCheck, check_assumptions
-from gibbs import Certificate, StopRun
-from gibbs.dual import Progress
+from gibbs import Certificate, SolverReport, StopRun, describe_report
+from gibbs.progress import Progress
 from stages import Checkpoint, TwoStageClassifier
 
-__all__ = ["Outcome", "execute", "history"]
+__all__ = ["Outcome", "execute", "history", "network"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +96,8 @@ def execute(
     scores: dict[str, list[Score]] = {}
     losses: list[dict[str, float]] = []
     certificates: list[Certificate] = []
+    # Where a display shows the reports of the solver, they are not said a second time.
+    watch = _watch(stopper, None if progress else say)
     first: tuple[TwoStageClassifier, Split, FrameRecorder] | None = None
     for repeat in range(config.repeats):
         if stopper.raised:
@@ -104,7 +105,7 @@ def execute(
         if say is not None and config.repeats > 1:
             say(f"repetition {repeat + 1} of {config.repeats}")
         split = draw_split(config, repeat, source)
-        model = _network(config, repeat, verbose=progress)
+        model = network(config, repeat, verbose=progress)
         frames = FrameRecorder(len(split.y), model.max_iter)
         observers = {**collapse_observers("nc1"), "frames": frames, "stop": stopper}
         try:
@@ -113,7 +114,7 @@ def execute(
                 split,
                 observers=observers,
                 checkpoint=checkpoint and checkpoint.part(f"repetition-{repeat}"),
-                on_newton_step=_watch(stopper, say),
+                on_newton_step=watch,
             )
         except StopRun:
             break
@@ -122,7 +123,7 @@ def execute(
             certificates.append(model.certificate_)
         loss = model.stage_two_history_["loss"]
         losses.append({"stage one": float(loss[0]), "stage two": float(loss[-1])})
-        for name, score in _company(config, repeat, split, progress, stopper, say):
+        for name, score in _company(config, repeat, split, progress, stopper, say, watch):
             scores.setdefault(name, []).append(score)
         first = first or (model, split, frames)
     if first is None:
@@ -142,20 +143,20 @@ def execute(
     )
 
 
-def _network(config: RunConfig, repeat: int, **changes: Any) -> TwoStageClassifier:
+def network(config: RunConfig, repeat: int, **changes: Any) -> TwoStageClassifier:
+    """The network that a run trains in this repetition, with these parameters changed."""
     parameters = {"random_state": config.seed + repeat, **config.model, **changes}
     return TwoStageClassifier(**parameters)
 
 
-def _watch(stopper: Stopper, say: Callable[[str], None] | None, what: str = "") -> Progress:
-    """What the solver tells its Newton steps: it speaks, and stops where the stopper is raised."""
-    numbers = count(1)
+def _watch(stopper: Stopper, say: Callable[[str], None] | None) -> Progress:
+    """What the solver reports to: it speaks, and stops where the stopper is raised."""
 
-    def watch(row: dict[str, float]) -> None:
+    def watch(report: SolverReport) -> None:
         if stopper.raised:
             raise StopRun
         if say is not None:
-            say(f"{what}Newton step {next(numbers)}: dual {row['dual']:.4g}, gap {row['gap']:.2g}")
+            say(describe_report(report))
 
     return watch
 
@@ -182,6 +183,7 @@ def _company(
     progress: bool,
     stopper: Stopper,
     say: Callable[[str], None] | None,
+    watch: Progress,
 ) -> Iterator[tuple[str, Score]]:
     """Baselines and controls, until the stopper is raised."""
     for name, baseline in baseline_models(config.seed + repeat).items():
@@ -192,14 +194,15 @@ def _company(
         return
     inputs = (nc1(split.x, split.y), nc1(split.x_test, split.y_test))
     yield "control: raw inputs", Score(None, None, None, *inputs, None)
-    untrained = _network(config, repeat, solver="langevin", stage_two="linear", max_iter=0)
+    untrained = network(config, repeat, solver="langevin", stage_two="linear", max_iter=0)
     yield "control: untrained neurons", _score(untrained, split)
     rng = np.random.default_rng(config.seed + repeat)
     shuffled = dataclasses.replace(split, y=rng.permutation(split.y))
-    network = _network(config, repeat, verbose=progress)
-    watch = _watch(stopper, say, "shuffled labels, ")
+    if say is not None:
+        say("control: shuffled labels")
+    model = network(config, repeat, verbose=progress)
     try:
-        score = _score(network, shuffled, observers={"stop": stopper}, on_newton_step=watch)
+        score = _score(model, shuffled, observers={"stop": stopper}, on_newton_step=watch)
     except StopRun:
         return
     except ArithmeticError as error:  # the run goes on without a control that cannot be solved
@@ -214,15 +217,13 @@ def history(model: TwoStageClassifier) -> pd.DataFrame:
     """Both histories of a fitted network as one tidy table.
 
     Each stage has the columns that it has. "step" is the number of the step; the fraction of a
-    Newton step that the solver took is "fraction".
+    Newton step that the solver took is "fraction". Where the solver took none, the columns of
+    stage one are empty.
     """
     one = dict(model.history_)
-    if "dual" in one:
+    if model.measure_ is not None:
         fraction = one.pop("step")
-        one = {"step": np.arange(1, len(fraction) + 1), "fraction": fraction, **one}
-    stages = []
-    for name, columns in (("one", one), ("two", model.stage_two_history_)):
-        frame = pd.DataFrame(columns).drop(columns=["frames", "stop"], errors="ignore")
-        frame.insert(0, "stage", name)
-        stages.append(frame)
-    return pd.concat(stages, ignore_index=True)
+        one = {"step": np.arange(1.0, len(fraction) + 1), "fraction": fraction, **one}
+    stages = {"one": pd.DataFrame(one), "two": pd.DataFrame(model.stage_two_history_)}
+    whole = pd.concat(stages, names=["stage"]).reset_index("stage").reset_index(drop=True)
+    return whole.drop(columns=["frames", "stop"], errors="ignore")

@@ -80,7 +80,7 @@ def test_run_with_the_solver_tells_its_certificate(solved):
     metrics = json.loads((out / "metrics.json").read_text())
     certificate = metrics["certificate"]
     assert metrics["certificates"] == [certificate]
-    assert set(Certificate.__dataclass_fields__) <= set(certificate)
+    assert set(Certificate.__dataclass_fields__) | {"lower", "upper"} <= set(certificate)
     assert certificate["certified"]
     assert certificate["relative_gap"] < 1e-10
     assert certificate["dual_interval"] == [certificate["dual"]] * 2
@@ -288,7 +288,7 @@ def certificate(**changes):
     fields = {
         **{"dual": 0.5, "primal": 0.5002, "gap": 2e-4, "gap_stderr": 5e-5, "dual_stderr": 1e-3},
         **{"method": "monte_carlo", "effective_size": 900.0, "n_replays": 6},
-        **{"certified": True, "reason": ""},
+        **{"certified": True, "reason": "", "prior_energy": 0.5},
     }
     return Certificate(**fields | changes)
 

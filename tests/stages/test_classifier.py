@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.utils.estimator_checks import check_estimator
 
-from gibbs import features
+from gibbs import describe_report, features
 from stages import TwoStageClassifier, fit_linear
 
 X, Y = load_iris(return_X_y=True)
@@ -190,6 +190,22 @@ def test_progress_bar_goes_to_standard_error(capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "stage one" in err
+
+
+@pytest.mark.parametrize("columns", [slice(1), slice(None)])  # by quadrature, and by draws
+def test_solver_shows_what_it_is_doing(columns, capsys):
+    told = []
+    settings = {"solver": "gibbs", "beta": 20.0, "n_particles": 300, "random_state": shifted()}
+    model = TwoStageClassifier(**settings, intercept=0, verbose=True)
+    model.fit(X[:60, columns], Y[:60], on_newton_step=told.append)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert told  # every report is shown, with the time, and told to the caller too
+    places = [err.find(f"stage one: {describe_report(report)} [") for report in told]
+    assert -1 not in places
+    assert err.count("Newton step ") == model.n_iter_
+    model.set_params(verbose=False).fit(X[:60, columns], Y[:60])
+    assert capsys.readouterr() == ("", "")
 
 
 CASES = [
