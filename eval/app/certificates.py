@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from eval.app.formats import number
 from gibbs import Certificate
 
 __all__ = [
@@ -39,7 +40,7 @@ def verdict(certificate: Certificate) -> str:
         size = f"{percent:.2g}" if percent > ROUND_OFF else f"below {ROUND_OFF:g}"
         return f"certified: relative gap {size} %, by quadrature"
     error = 100 * certificate.gap_stderr / certificate.dual
-    return f"certified: relative gap {percent:.2g} % +- {error:.1g} %"
+    return f"certified: relative gap {number(percent, '{:.2g}')} % +- {error:.1g} %"
 
 
 def verdicts(certificates: Sequence[Certificate]) -> str:
@@ -59,7 +60,8 @@ def bracket(certificate: Certificate) -> str:
         low = certificate.dual_interval[0]
         high += 2 * math.hypot(certificate.gap_stderr, certificate.dual_stderr)
         how = f"{certificate.n_replays} replays, two standard errors included"
-    return f"least free energy between {low:.6g} and {high:.6g} ({how})"
+    lower, upper = (number(bound, "{:.6g}") for bound in (low, high))
+    return f"least free energy between {lower} and {upper} ({how})"
 
 
 def certificate_fields(certificate: Certificate) -> dict[str, Any]:
