@@ -20,6 +20,7 @@ from eval.comparison import Comparison, compare_baselines
 from eval.data import (
     Dataset,
     describe,
+    draw_samples,
     load_dataset,
     load_distribution,
     load_plugin,
@@ -96,6 +97,7 @@ __all__ = [
     "compare_baselines",
     "comparison_models",
     "describe",
+    "draw_samples",
     "exact_certificate",
     "feature_error",
     "fit_rate",

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from eval.app.formats import number
 from gibbs import Certificate
 
 __all__ = [
@@ -46,7 +47,7 @@ def verdict(certificate: Certificate) -> str:
         size = f"{percent:.2g}" if percent > ROUND_OFF else f"below {ROUND_OFF:g}"
         return f"certified: relative gap {size} %, by quadrature"
     error = 100 * certificate.gap_stderr / certificate.dual
-    return f"certified: relative gap {percent:.2g} % +- {error:.1g} %"
+    return f"certified: relative gap {number(percent, '{:.2g}')} % +- {error:.1g} %"
 
 
 def verdicts(certificates: Sequence[Certificate]) -> str:

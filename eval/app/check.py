@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,10 @@ from sklearn.preprocessing import StandardScaler
 
 from eval.app.file_options import file_options
 from eval.app.folders import check_folder, explained, staged_folder
-from eval.app.formats import dump, versions
-from eval.data import Dataset, load_source
+from eval.app.formats import dump, number, versions
+from eval.app.options import DRAWN, OUT, TABLES, Uses, only_where_used, recorded, refuse_unused
+from eval.app.sources import find_source, samples_of
+from eval.data import Dataset, Distribution, options_of
 from eval.separability import (
     ClassSeparability,
     Separability,
@@ -25,16 +26,13 @@ from eval.separability import (
     largest_margin,
     separability,
 )
-from eval.synthetic import make_linearly_separable
 
 __all__ = ["CheckConfig", "Checked", "check", "execute", "table"]
-
-SEPARABLE = "separable"
 
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """All that is needed to repeat a check; `standardize` None goes by the data set."""
+    """All that decides what is checked; `standardize` None goes by the data set."""
 
     data: str
     target: str | None = None
@@ -57,6 +55,10 @@ class Checked:
     with_intercept: Separability
 
 
+USES: Uses = {**TABLES, "n_samples": DRAWN, "seed": DRAWN, "force": OUT}
+
+
+@only_where_used(USES)
 @click.command()
 @click.argument("file", metavar="[FILE]", required=False)
 @click.option(
@@ -76,13 +78,16 @@ class Checked:
     type=click.IntRange(2),
     default=400,
     show_default=True,
-    help="To draw from a distribution.",
+    help="n.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.")
 @click.option("--force", is_flag=True, help="Replace the folder of an earlier check.")
 @click.option("--json", "as_json", is_flag=True, help="Print check.json, not the table.")
+@click.pass_context
 def check(
+    context: click.Context,
+    /,
     file: str | None,
     data: str | None,
     out: Path | None,
@@ -109,10 +114,15 @@ def check(
         if out is not None:
             check_folder(out, force=force)
         config = CheckConfig(data=file or data or "", **options)
-        checked = execute(config)
+        tables = {"tables": options_of(config.data)}
+        refuse_unused(context, TABLES, tables)
+        source = load(config)
+        facts = {"out": out, "drawn": not isinstance(source, Dataset), **tables}
+        refuse_unused(context, USES, facts)
+        checked = execute(config, source)
         if out is not None:
             with staged_folder(out, force=force) as scratch:
-                _write(config, checked, scratch)
+                _write(recorded(config, USES, facts), checked, scratch)
     if as_json:
         click.echo(json.dumps(_content(checked), indent=2, allow_nan=False))
         return
@@ -121,15 +131,16 @@ def check(
         click.echo(f"written to {out}")
 
 
-def execute(config: CheckConfig) -> Checked:
-    """Load or draw the data, then check them.
+def execute(config: CheckConfig, source: Dataset | Distribution | None = None) -> Checked:
+    """Check what :func:`load` gave; None loads it again.
 
     Raises
     ------
     ValueError, FileNotFoundError, TypeError
         If they are not usable; the message names what is not.
     """
-    data = _load(config)
+    source = source or load(config)
+    data = samples_of(source, config.data, config.n_samples, config.seed)
     standardize = data.standardize if config.standardize is None else config.standardize
     x = StandardScaler().fit_transform(data.x) if standardize else data.x
     return Checked(
@@ -142,15 +153,9 @@ def execute(config: CheckConfig) -> Checked:
     )
 
 
-def _load(config: CheckConfig) -> Dataset:
-    if config.data == SEPARABLE:
-        x, y = make_linearly_separable(config.n_samples, random_state=config.seed)
-        return Dataset(SEPARABLE, x, y, standardize=False)
-    source = load_source(config.data, config.target, index=config.index, separator=config.separator)
-    if isinstance(source, Dataset):
-        return source
-    x, y = source.sample(config.n_samples, config.seed)
-    return Dataset(config.data, np.asarray(x), np.asarray(y), standardize=False)
+def load(config: CheckConfig) -> Dataset | Distribution:
+    """Load what the data option names."""
+    return find_source(config.data, config.target, index=config.index, separator=config.separator)
 
 
 def table(checked: Checked) -> pd.DataFrame:
@@ -178,9 +183,9 @@ def _word(each: ClassSeparability) -> str:
 
 def _margin(each: ClassSeparability, radius: float) -> str:
     if each.status is SeparabilityStatus.SEPARABLE:
-        return f"{each.margin / radius:.4g}"
+        return number(each.margin / radius, "{:.4g}")
     if each.status is SeparabilityStatus.UNDECIDED:
-        return f"<= {each.upper / radius:.1g}"
+        return f"<= {number(each.upper / radius, '{:.1g}')}"
     return "-"
 
 
@@ -206,15 +211,15 @@ def _sentence(how: str, found: Separability) -> str:
         return f"{how}: {found.status}"
     limit = largest_margin(len(found.by_class), intercept=found.intercept)
     return (
-        f"{how}: separable, tau/M = {found.margin / found.radius:.4g}; "
+        f"{how}: separable, tau/M = {number(found.margin / found.radius, '{:.4g}')}; "
         f"{len(found.by_class)} classes in the unit ball have at most {limit:.4g}"
     )
 
 
-def _write(config: CheckConfig, checked: Checked, folder: Path) -> None:
+def _write(config: dict[str, Any], checked: Checked, folder: Path) -> None:
     from eval.app.separability_figure import draw_separability
 
-    dump(folder / "config.json", dataclasses.asdict(config) | {"versions": versions()})
+    dump(folder / "config.json", config | {"versions": versions()})
     dump(folder / "check.json", _content(checked))
     table(checked).rename(columns=_CSV_NAMES).to_csv(folder / "check.csv", index=False)
     results = {"through the origin": checked.plain, "with intercept": checked.with_intercept}

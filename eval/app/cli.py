@@ -14,7 +14,6 @@ from types import FrameType
 from typing import Any
 
 import click
-from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 
 from eval.accuracy import mismatch_interval
@@ -23,21 +22,24 @@ from eval.app.certificates import help_for, verdicts
 from eval.app.certify import certify
 from eval.app.check import check
 from eval.app.compare import compare
-from eval.app.config import RunConfig
+from eval.app.config import USES, RunConfig, facts_of
 from eval.app.figure import figure
 from eval.app.file_options import file_options
-from eval.app.folders import InputError, explained, free_folder, staged_folder
+from eval.app.folders import InputError, explained, free_folder, staged_folder, written_to
 from eval.app.model_store import load_model
-from eval.app.predict import feature_matrix, predictions
+from eval.app.options import OUT, TABLES, Uses, given, only_where_used, refuse_unused
+from eval.app.predict import column_of, feature_matrix, predictions
 from eval.app.recorder import Stopper
 from eval.app.report import refresh
 from eval.app.resumable import forget, resumable, take_up
 from eval.app.run_folder import read_manifest, read_run, write_run
 from eval.app.scores import table
-from eval.app.splits import load
+from eval.app.splits import kind_of, load
 from eval.app.study import study
-from eval.data import Dataset, describe, read_table
+from eval.data import Dataset, Distribution, describe, options_of
+from eval.data.files import read_file
 from gibbs import describe_bounds
+from stages.files import whole_file
 
 __all__ = ["main"]
 
@@ -65,6 +67,7 @@ main.add_command(figure)
 main.add_command(study)
 
 
+@only_where_used(USES)
 @main.command()
 @click.option(
     "--data",
@@ -91,11 +94,15 @@ main.add_command(study)
     help="Add raw inputs, untrained neurons and shuffled labels.",
 )
 @click.option("--test-size", type=float, default=0.4, show_default=True, help="Held-out share.")
-@click.option("--n-samples", type=click.IntRange(2), default=400, show_default=True)
-@click.option("--n-features", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--n-classes", type=click.IntRange(2), default=4, show_default=True)
+@click.option(
+    "--n-samples", type=click.IntRange(2), default=400, show_default=True, help="n, to train on."
+)
+@click.option("--n-features", type=click.IntRange(1), default=20, show_default=True, help="d.")
+@click.option("--n-classes", type=click.IntRange(2), default=4, show_default=True, help="q.")
 @click.option("--margin", type=float, default=0.05, show_default=True, help="tau/M.")
-@click.option("--n-test", type=click.IntRange(1), default=20_000, show_default=True)
+@click.option(
+    "--n-test", type=click.IntRange(1), default=20_000, show_default=True, help="To test on."
+)
 @click.option(
     "--solver",
     type=click.Choice(["langevin", "gibbs"]),
@@ -116,7 +123,7 @@ main.add_command(study)
 @click.option("--lambda-w", type=float, help="L2 weight of the linear layer [default: 1/beta].")
 @click.option("--activation", help="sigmoid, tanh, erf, softplus or relu.")
 @click.option("--truncation", type=float, help="Radius of the truncation of a.")
-@click.option("--steps", "max_iter", type=int, help="Steps of stage one, solver langevin.")
+@click.option("--steps", "max_iter", type=int, help="Steps of stage one.")
 @click.option("--flow-steps", "flow_max_iter", type=int, help="Of the flow [default: --steps].")
 @click.option("--step-size", type=float, help="[default: from the curvature]")
 @click.option(
@@ -125,8 +132,8 @@ main.add_command(study)
     help="How the noise enters a step [default: euler]",
 )
 @click.option("--batch-size", type=int, help="[default: all samples]")
-@click.option("--n-particles", type=int, help="Size of each draw, solver gibbs.")
-@click.option("--tol", type=float, help="Relative gap to certify to, solver gibbs.")
+@click.option("--n-particles", type=int, help="Size of each draw.")
+@click.option("--tol", type=float, help="Relative gap to certify to.")
 @click.option("--intercept", type=float, help="Constant coordinate of the inputs; 0 for none.")
 @click.option("--center/--no-center", default=None, help="Subtract the training mean.")
 @click.option(
@@ -178,23 +185,33 @@ def run(
         config = _config(options)
         if resume is not None:
             _refuse_others(context)
-            config, out, force = held.enter_context(take_up(resume)), resume, True
+            config = held.enter_context(take_up(resume))
         if not 0 < config.test_size < 1:
             raise ValueError(f"--test-size must be between 0 and 1, got {config.test_size}")
-        folder = out or free_folder(Path(config.data.partition(":")[0]).stem)
+        folder = resume or out or free_folder(Path(config.data.partition(":")[0]).stem)
+        source = _source(context, config)
+        force = force or resume is not None
         with (
             staged_folder(folder, force=force) as scratch,
             resumable(
-                folder, config, seconds=checkpoint, resume=resume is not None, force=force
+                folder,
+                config.recorded(kind_of(source)),
+                seconds=checkpoint,
+                resume=resume is not None,
+                force=force,
             ) as checkpoints,
             _stop_on_interrupt(say) as stopper,
         ):
-            source = load(config)
             if isinstance(source, Dataset):
                 say(describe(source))
             progress = not quiet and sys.stderr.isatty()
             outcome = runs.execute(
-                config, progress=progress, say=say, stopper=stopper, checkpoint=checkpoints
+                config,
+                source=source,
+                progress=progress,
+                say=say,
+                stopper=stopper,
+                checkpoint=checkpoints,
             )
             write_run(outcome, scratch)
             refresh(scratch)
@@ -210,13 +227,22 @@ def run(
     click.echo(f"written to {folder}; open {folder / 'report.html'}")
 
 
+def _source(context: click.Context, config: RunConfig) -> Dataset | Distribution | None:
+    """Load the data, and refuse what does nothing with them, before anything is written."""
+    out = context.params["out"]
+    # The options of a table first: loading refuses them too, by their names in Python.
+    refuse_unused(context, TABLES, {"tables": options_of(config.data)})
+    source = load(config)
+    refuse_unused(context, USES, facts_of(config, kind_of(source), out=out))
+    return source
+
+
 def _refuse_others(context: click.Context) -> None:
     """With --resume the run has its settings already."""
     free = {"resume", "checkpoint", "quiet", "as_json"}
     for parameter in context.command.params:
         name = parameter.name or ""
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in free:
+        if given(context, name) and name not in free:
             raise ValueError(
                 f"--resume goes on with the run's own settings: no {parameter.opts[0]}"
             )
@@ -259,6 +285,10 @@ def _stop_on_interrupt(say: Callable[[str], None]) -> Iterator[Stopper]:
         signal.signal(signal.SIGINT, before)
 
 
+_PREDICT_USES: Uses = {"separator": TABLES["separator"], "force": OUT}
+
+
+@only_where_used(_PREDICT_USES)
 @main.command()
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
@@ -267,7 +297,10 @@ def _stop_on_interrupt(say: Callable[[str], None]) -> Iterator[Stopper]:
 @click.option("--out", type=click.Path(path_type=Path), help="CSV file to write, not stdout.")
 @click.option("--force", is_flag=True, help="Replace the file.")
 @click.option("--json", "as_json", is_flag=True, help="JSON records in place of CSV.")
+@click.pass_context
 def predict(
+    context: click.Context,
+    /,
     run_folder: Path,
     file: Path,
     target: str | None,
@@ -285,23 +318,26 @@ def predict(
     gibbsnet predict runs/wine labelled.csv --target cultivar --out predicted.csv
     """  # noqa: D301
     with explained():
+        refuse_unused(context, _PREDICT_USES, {"tables": options_of(file), "out": out})
         if out is not None and out.exists() and not force:
             raise FileExistsError(f"{out} exists already: choose another --out, or --force")
         read_manifest(run_folder)
         model = load_model(run_folder / "model.safetensors")
-        frame = read_table(file, separator=separator)
-        predicted = predictions(model, feature_matrix(frame, model.feature_names, file))
+        table = read_file(file, separator)
+        predicted = predictions(
+            model, feature_matrix(table.frame, model.feature_names, table.origin)
+        )
         if target is not None:
-            if target not in frame.columns:
-                raise ValueError(f"{file}: no column {target!r}")
-            _say_error(frame[target].to_numpy(), predicted["prediction"].to_numpy())
+            truth = column_of(table.frame, target, table.origin)
+            _say_error(truth.to_numpy(), predicted["prediction"].to_numpy())
         text = (
             predicted.to_json(orient="records", indent=1) + "\n"
             if as_json
             else predicted.to_csv(index=False)
         )
         if out is not None:
-            out.write_text(text, encoding="utf-8")
+            with written_to(out), whole_file(out) as scratch:
+                scratch.write_text(text, encoding="utf-8")
     if out is None:
         click.echo(text, nl=False)
 

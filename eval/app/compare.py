@@ -18,42 +18,58 @@ from tqdm import tqdm
 
 from eval.app.folders import explained, free_folder, staged_folder
 from eval.app.formats import as_text, dump, flat, markdown, versions
+from eval.app.options import (
+    DRAWN,
+    OUT,
+    TABLES,
+    Facts,
+    Use,
+    Uses,
+    only_where_used,
+    recorded,
+    refuse_unused,
+)
+from eval.app.sources import SEPARABLE, find_source, samples_of
 from eval.baselines import comparison_models
 from eval.comparison import Comparison, FoldRecord
 from eval.comparison import compare_baselines as measure
-from eval.data import Dataset, load_dataset, registered_datasets
-from eval.synthetic import make_linearly_separable
+from eval.data import Dataset, Distribution, options_of
 
 __all__ = [
+    "SEPARABLE",
     "CompareConfig",
     "Result",
     "compare",
     "execute",
     "load_datasets",
+    "load_used",
     "summary_rows",
     "table",
     "write",
 ]
 
-SEPARABLE: dict[str, dict[str, Any]] = {
-    "separable": {},
-    "separable-student": {"noise": "student"},
-    "separable-planar": {"n_informative": 3},
-    "separable-imbalanced": {"weights": (8, 4, 2, 1)},
-    "separable-noisy": {"label_noise": 0.05},
+_TUNED = Use("is for --tuned", lambda facts: facts["tuned"])
+_FIXED = Use("is not for --tuned", lambda facts: not facts["tuned"])
+
+USES: Uses = {
+    "target": TABLES["target"],
+    "n_samples": DRAWN,
+    "folds": Use(
+        "is not for --test-size, which cuts once", lambda facts: facts["test_size"] is None
+    ),
+    **dict.fromkeys(("test_size", "controls"), _FIXED),
+    **dict.fromkeys(("repeats", "methods", "neurons", "steps", "workers", "resume"), _TUNED),
+    "force": OUT,
 }
-"""Draws of 400 samples with d = 20, q = 4, tau/M = 0.05, by name; the last is not separable."""
-
-
-TUNED_OPTIONS = ("repeats", "methods", "neurons", "steps", "workers", "resume")
 
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """All that is needed to repeat a comparison; `test_size` stands in place of folds."""
+    """All that decides a comparison; `test_size` stands in place of folds."""
 
     data: tuple[str, ...]
     target: str | None = None
+    n_samples: int = 400
     folds: int = 5
     test_size: float | None = None
     seed: int = 0
@@ -82,6 +98,7 @@ class Result:
         return f"{self.data.name}, n={n}, d={d}, q={len(np.unique(self.data.y))}; {split}"
 
 
+@only_where_used(USES)
 @click.command()
 @click.option(
     "--data",
@@ -89,9 +106,11 @@ class Result:
     show_default=True,
     metavar="NAME|FILE,...",
     help="separable, its variants -student, -planar, -imbalanced and -noisy, built-in data "
-    "sets or files, with commas between.",
+    "sets, files, openml:NUMBER, or MODULE:OBJECT for your own Python loader or distribution, "
+    "with commas between.",
 )
 @click.option("--target", metavar="COLUMN", help="Label column of the files [default: last].")
+@click.option("--n-samples", type=click.IntRange(2), default=400, show_default=True, help="n.")
 @click.option(
     "--folds", type=click.IntRange(2), default=5, show_default=True, help="Stratified folds."
 )
@@ -110,32 +129,33 @@ class Result:
 @click.option(
     "--repeats",
     type=click.IntRange(1),
-    help="With --tuned: how often to draw the folds [default: 3 below 1,000 samples, else 1].",
+    help="How often to draw the folds [default: 3 below 1,000 samples, else 1].",
 )
 @click.option(
     "--methods",
     metavar="NAME,...",
-    help="With --tuned: methods beside the network [default: all eight].",
+    help="Methods beside the network [default: all eight].",
 )
-@click.option("--neurons", type=click.IntRange(1), help="With --tuned: N [default: 1000].")
+@click.option("--neurons", type=click.IntRange(1), help="N [default: 1000].")
 @click.option(
     "--steps",
     type=click.IntRange(0),
-    help="With --tuned: steps of stage one [default: 1500; 4000 of 256 beyond 2000 a fit].",
+    help="Steps of stage one [default: 1500; 4000 of 256 beyond 2000 a fit].",
 )
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="With --tuned: processes, of one thread each [default: one a core].",
+    help="Processes, of one thread each [default: one a core].",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.")
-@click.option(
-    "--resume", is_flag=True, help="With --tuned: go on with what is in --out, if anything."
-)
+@click.option("--resume", is_flag=True, help="Go on with what is in --out, if anything.")
 @click.option("--force", is_flag=True, help="Replace the folder of an earlier run.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
+@click.pass_context
 def compare(
+    context: click.Context,
+    /,
     data: str,
     tuned: bool,
     out: Path | None,
@@ -159,70 +179,93 @@ def compare(
     gibbsnet compare --tuned --out runs/tuned --resume   # after a kill
     """  # noqa: D301
     names = tuple(name.strip() for name in data.split(","))
-    of_tuned = {name: options.pop(name) for name in TUNED_OPTIONS}
     if tuned:
         from eval.app.tuned import run
 
-        run(names, out, options | of_tuned, force=force, quiet=quiet, as_json=as_json)
+        run(context, names)
         return
-    config = CompareConfig(data=names, **options)
     start = time.perf_counter()
     with explained():
-        for name, value in of_tuned.items():
-            if value is not None and value is not False:  # 0 is a value
-                raise ValueError(f"--{name} is for --tuned")
+        loaded, facts = load_used(context, names)
+        fields = CompareConfig.__dataclass_fields__
+        config = CompareConfig(names, **{k: v for k, v in options.items() if k in fields})
         folder = out or free_folder("compare")
         with staged_folder(folder, force=force) as scratch:
-            results = execute(config, progress=not quiet and sys.stderr.isatty())
-            write(config, results, scratch)
+            results = execute(config, loaded, progress=not quiet and sys.stderr.isatty())
+            used = recorded(config, USES, facts)
+            write(used, results, scratch)
     if as_json:
-        click.echo(json.dumps(_content(config, results) | {"folder": str(folder)}, indent=2))
+        click.echo(json.dumps(_content(used, results) | {"folder": str(folder)}, indent=2))
     else:
         click.echo("\n\n".join(_report(result) for result in results))
         click.echo(f"\n{time.perf_counter() - start:.1f} s in all; written to {folder}")
 
 
-def execute(config: CompareConfig, *, progress: bool = False) -> list[Result]:
-    """Load all data sets, then compare on each.
+def execute(
+    config: CompareConfig, loaded: list[Dataset], *, progress: bool = False
+) -> list[Result]:
+    """Compare on each data set.
 
     Raises
     ------
-    ValueError, FileNotFoundError
-        If a data set is not usable; the message names it.
+    ValueError
+        If one is not usable; the message names it.
     """
-    loaded = load_datasets(config.data, config.target, config.seed)
     splits = config.folds if config.test_size is None else 1
     methods = 1 + config.controls + len(comparison_models())
     with tqdm(total=len(loaded) * splits * methods, unit="fit", disable=not progress) as bar:
         return [Result(data, _compare(config, data, _mover(bar, data.name))) for data in loaded]
 
 
-def load_datasets(names: tuple[str, ...], target: str | None, seed: int) -> list[Dataset]:
-    """Load or draw all data sets before any work.
+def load_used(context: click.Context, names: tuple[str, ...]) -> tuple[list[Dataset], Facts]:
+    """Load or draw what a command names, before any work, and refuse options without use.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        If a data set is not usable or named twice, or an option would do nothing.
+    """
+    tables = {option for name in names for option in options_of(name)}
+    facts = {**context.params, "tables": tables, "drawn": False}
+    refuse_unused(context, {name: use for name, use in USES.items() if use is not DRAWN}, facts)
+    sources = find_sources(names, context.params["target"])
+    facts["drawn"] = any(not isinstance(source, Dataset) for source in sources)
+    refuse_unused(context, USES, facts)
+    seed, n = context.params["seed"], context.params["n_samples"]
+    return take_samples(names, sources, n, seed), facts
+
+
+def load_datasets(
+    names: tuple[str, ...], target: str | None, seed: int, n_samples: int = 400
+) -> list[Dataset]:
+    """Load or draw data sets.
 
     Raises
     ------
     ValueError, FileNotFoundError
         If one is not usable, or named twice.
     """
+    return take_samples(names, find_sources(names, target), n_samples, seed)
+
+
+def find_sources(names: tuple[str, ...], target: str | None) -> list[Dataset | Distribution]:
+    """Load all that is named; `target` is for those that take it."""
     if not all(names):
         raise ValueError(f"--data must be names with commas between, got {','.join(names)!r}")
-    known = (*SEPARABLE, *registered_datasets())
-    if target is not None and set(names) <= set(known):
-        raise ValueError(f"--target is for files, got --data {','.join(names)}")
-    loaded = [_dataset(name, None if name in known else target, seed) for name in names]
+    return [find_source(name, target if "target" in options_of(name) else None) for name in names]
+
+
+def take_samples(
+    names: tuple[str, ...], sources: list[Dataset | Distribution], n: int, seed: int
+) -> list[Dataset]:
+    """Draw n samples of every distribution, and take the data sets as they are."""
+    pairs = zip(sources, names, strict=True)
+    loaded = [samples_of(source, name, n, seed) for source, name in pairs]
     titles = [data.name for data in loaded]
     for title in titles:
         if titles.count(title) > 1:
             raise ValueError(f"--data must name every data set once, got {title} more than once")
     return loaded
-
-
-def _dataset(source: str, target: str | None, seed: int) -> Dataset:
-    if source in SEPARABLE:
-        x, y = make_linearly_separable(400, random_state=seed, **SEPARABLE[source])
-        return Dataset(source, x, y, standardize=False)
-    return load_dataset(source, target)
 
 
 def _compare(
@@ -280,11 +323,11 @@ def _inputs(comparison: Comparison) -> str:
     return f"NC1 of the test inputs: {as_text(comparison.summary()[0].nc1_inputs, '{:.4f}')}"
 
 
-def write(config: CompareConfig, results: list[Result], folder: Path) -> None:
+def write(config: dict[str, Any], results: list[Result], folder: Path) -> None:
     """Write the tables, the configuration and the figure into an existing folder."""
     from eval.app.comparison_figures import draw_comparison
 
-    dump(folder / "config.json", dataclasses.asdict(config) | {"versions": versions()})
+    dump(folder / "config.json", config | {"versions": versions()})
     records = [
         {"data": result.data.name, **dataclasses.asdict(record)}
         for result in results
@@ -303,10 +346,10 @@ def write(config: CompareConfig, results: list[Result], folder: Path) -> None:
     draw_comparison({r.title: r.comparison for r in results}, folder / "compare.png")
 
 
-def _content(config: CompareConfig, results: list[Result]) -> dict[str, Any]:
+def _content(config: dict[str, Any], results: list[Result]) -> dict[str, Any]:
     """What `--json` prints."""
     return {
-        "config": dataclasses.asdict(config),
+        "config": config,
         "data": {
             result.data.name: {
                 "summary": summary_rows(result),

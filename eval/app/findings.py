@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eval.app.certificates import MEANING, help_for, stored_certificate, verdict
+from eval.app.formats import number
 from gibbs import describe_bounds
 
 __all__ = ["findings"]
@@ -57,13 +58,15 @@ def _features(error: dict[str, Any]) -> str:
 
 def _stein(stein: dict[str, Any]) -> str:
     return (
-        f"{stein['value']:.3g}, p = {stein['p_value']:.2g}; {stein['n_points']} exact neurons "
-        f"have {stein['same_law']:.3g} +- {stein['null_sd']:.2g}"
+        f"{number(stein['value'], '{:.3g}')}, p = {stein['p_value']:.2g}; "
+        f"{stein['n_points']} exact neurons have {number(stein['same_law'], '{:.3g}')} "
+        f"+- {stein['null_sd']:.2g}"
     )
 
 
 def _phases(phases: dict[str, Any]) -> str:
     return (
-        f"split at {phases['split']:.3g} nats: {100 * phases['share']:.1f} % of the minimizer "
-        f"above, {100 * phases['share_of_cloud']:.1f} % of the neurons"
+        f"split at {number(phases['split'], '{:.3g}')} nats: "
+        f"{100 * phases['share']:.1f} % of the minimizer above, "
+        f"{100 * phases['share_of_cloud']:.1f} % of the neurons"
     )

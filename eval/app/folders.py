@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
+
+from eval.app.signals import catchable, exit_status, name_of
 
 try:
     import fcntl
@@ -25,6 +28,7 @@ __all__ = [
     "free_folder",
     "partial_folder",
     "staged_folder",
+    "written_to",
 ]
 
 
@@ -40,23 +44,48 @@ class InputError(click.ClickException):
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn what the library says of bad input into an error of the command line."""
+    """Turn bad input into an error of the command line; where a signal ends it, say what is kept.
+
+    Whoever keeps something of a command that is stopped says so in a note on the
+    KeyboardInterrupt.
+    """
     try:
-        yield
+        with catchable():
+            yield
+    except KeyboardInterrupt as stop:
+        kept = "; ".join(getattr(stop, "__notes__", ["nothing is kept"]))
+        click.echo(f"stopped by {name_of(stop)}: {kept}", err=True)
+        raise SystemExit(exit_status(stop)) from None
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
-        raise InputError(str(error)) from error
+        raise InputError(_sentence(error)) from error
     except ArithmeticError as error:
         if type(error) is not ArithmeticError:  # a division by zero is no bad input
             raise
         raise InputError(str(error)) from error
 
 
+def _sentence(error: Exception) -> str:
+    """What an error says, without the number that the system gives it."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+
+
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def written_to(out: Path) -> Iterator[None]:
+    """Say of `out` what the system says of a scratch path beside it."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{out} cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[bool]:
     """Hold an existing folder against other processes that would write there.
 
     The system frees it when the process ends, however it ends. Where there are no such locks
-    (Windows, some network disks) nothing is held.
+    (Windows, some network disks) nothing is held; yields whether it is.
 
     Raises
     ------
@@ -64,10 +93,11 @@ def alone_in(folder: Path) -> Iterator[None]:
         If another process holds it, or has replaced it.
     """
     if fcntl is None:
-        yield
+        yield False
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
+        held = True
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -75,10 +105,10 @@ def alone_in(folder: Path) -> Iterator[None]:
                 f"{folder} is in use by another process: wait for its end, or stop it"
             ) from error
         except OSError:
-            pass
+            held = False
         if not os.path.samestat(os.fstat(descriptor), os.stat(folder)):
             raise FileExistsError(f"{folder} has just been replaced by another process")
-        yield
+        yield held
     finally:
         os.close(descriptor)
 
@@ -102,6 +132,7 @@ def partial_folder(out: Path) -> Path:
 def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield a scratch folder that becomes `out` when the context ends well, else vanishes.
 
+    One that a killed process has left vanishes when the next begins to write the same `out`.
     With `force` an earlier folder of ours gives way, and only once the new one is whole.
 
     Raises
@@ -113,17 +144,31 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
     """
     out = check_folder(out, force=force)
     made = [folder for folder in out.parents if not folder.exists()]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=SCRATCH, dir=out.parent))
+    scratch = None
     try:
-        yield scratch
-        scratch.chmod(0o755)
-        _put_in_place(scratch, out, force=force)
-        made = []
+        with written_to(out):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            _sweep(out)
+            scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=SCRATCH, dir=out.parent))
+        with alone_in(scratch):
+            yield scratch
+            scratch.chmod(0o755)
+            _put_in_place(scratch, out, force=force)
+            made = []
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-        for folder in made:
-            folder.rmdir()
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+        with suppress(OSError):  # they were not made, or hold something else by now
+            for folder in made:
+                folder.rmdir()
+
+
+def _sweep(out: Path) -> None:
+    """Remove the scratch folders of `out` that no living process holds."""
+    for scratch in out.parent.glob(f".{glob.escape(out.name)}-{'?' * 8}{SCRATCH}"):
+        with suppress(OSError), alone_in(scratch) as held:
+            if held:
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _put_in_place(scratch: Path, out: Path, *, force: bool) -> None:
@@ -133,9 +178,14 @@ def _put_in_place(scratch: Path, out: Path, *, force: bool) -> None:
     if not force:
         raise FileExistsError(f"{out} has appeared meanwhile: choose another --out, or --force")
     old = scratch.with_name(scratch.name + "-old")
-    out.rename(old)
-    scratch.rename(out)
-    shutil.rmtree(old)
+    try:
+        out.rename(old)
+        scratch.rename(out)
+    finally:
+        if out.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(out)
 
 
 def check_folder(out: Path, *, force: bool = False) -> Path:

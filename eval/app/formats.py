@@ -12,14 +12,25 @@ import pandas as pd
 
 from eval.accuracy import Interval
 
-__all__ = ["as_text", "dump", "flat", "markdown", "versions"]
+__all__ = ["as_text", "dump", "flat", "markdown", "number", "versions"]
+
+
+def number(value: float, form: str) -> str:
+    """Write a number; what rounds to zero has no sign.
+
+    Examples
+    --------
+    >>> number(-0.0, "{:.4g}"), number(-1e-9, "{:.2f}"), number(-0.5, "{:.4g}")
+    ('0', '0.00', '-0.5')
+    """
+    return form.replace(":", ":z", 1).format(float(value))
 
 
 def as_text(interval: Interval | None, form: str, factor: float = 1) -> str:
     """Write an estimate with its ends, if it has any; "-" for None."""
     if interval is None:
         return "-"
-    estimate, low, high = (form.format(factor * value) for value in interval)
+    estimate, low, high = (number(factor * value, form) for value in interval)
     return f"{estimate} [{low}, {high}]" if math.isfinite(interval.low) else estimate
 
 

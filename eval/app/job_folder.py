@@ -19,8 +19,9 @@ def check_resume(out: Path | None, *, resume: bool, force: bool) -> None:
     """Refuse options that do not go together."""
     if resume and force:
         raise ValueError("--resume and --force exclude each other")
-    if resume and out is None:
-        raise ValueError("--resume needs --out")
+    for option, given in (("--resume", resume), ("--force", force)):
+        if given and out is None:
+            raise ValueError(f"{option} needs --out")
 
 
 @contextmanager
@@ -68,21 +69,28 @@ def job_folder(
     else:
         _check_same(kind, name, config, versions, out)
     jobs = out / "jobs"
-    try:
-        with alone_in(out):
-            for folder in (out, jobs):
-                _sweep(folder)
+    with alone_in(out):
+        _sweep(out, jobs)
+        try:
             yield jobs
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a worker process was killed, perhaps for want of memory: what is finished is in "
-            f"{out}; go on with --resume and fewer --workers"
-        ) from error
+        except BrokenProcessPool as error:
+            raise InputError(
+                "a worker process was killed, perhaps for want of memory: what is finished is in "
+                f"{out}; go on with --resume and fewer --workers"
+            ) from error
+        except KeyboardInterrupt as stop:
+            _sweep(out, jobs)
+            finished = sum(1 for _ in jobs.glob("[!.]*"))
+            stop.add_note(
+                f"{finished} finished {'run is' if finished == 1 else 'runs are'} kept in {out}; "
+                f"go on with the same options, --out {out} and --resume"
+            )
+            raise
 
 
-def _sweep(folder: Path) -> None:
+def _sweep(*folders: Path) -> None:
     """Remove what a kill has left half-written, see :func:`stages.files.whole_file`."""
-    for path in folder.glob(".*-*"):
+    for path in (path for folder in folders for path in folder.glob(".*-*")):
         if path.name[1:].partition("-")[0].isdigit() and path.is_file():
             path.unlink(missing_ok=True)
 

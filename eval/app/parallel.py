@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from eval.app.formats import dump
+from eval.app.signals import interrupts_held
 from stages.files import whole_file
 
 __all__ = ["available_cores", "run_jobs"]
@@ -79,8 +81,7 @@ def run_jobs(
             initializer=_start_worker,
         ) as pool,
     ):
-        futures = [pool.submit(_run_and_keep, jobs[name], folder / name) for name in missing]
-        _await(futures, bar.update)
+        _await(pool, [partial(_run_and_keep, jobs[name], folder / name) for name in missing], bar)
     results = [_stored(folder / name, read) for name in jobs]
     return [result for result in results if result is not None]
 
@@ -100,18 +101,23 @@ def _stored(path: Path, read: Callable[[Content], Result]) -> Result | None:
         return None
 
 
-def _await(futures: list[Future[None]], on_done: Callable[[], object]) -> None:
+def _await(pool: ProcessPoolExecutor, tasks: list[Callable[[], None]], bar: Any) -> None:
+    futures: list[Future[None]] = []
     try:
+        # A terminal sends Ctrl-C to the workers too, which start here: it is for us to end them.
+        with interrupts_held():
+            futures += [pool.submit(task) for task in tasks]
         for future in as_completed(futures):
             future.result()
-            on_done()
-    except BaseException as error:
+            bar.update()
+    except KeyboardInterrupt:
+        # A job may take minutes, and its file appears whole or not at all.
+        for process in multiprocessing.active_children():
+            process.terminate()
+        raise
+    except BaseException:
         for future in futures:
             future.cancel()
-        if isinstance(error, KeyboardInterrupt):
-            # A job may take minutes, and its file appears whole or not at all.
-            for process in multiprocessing.active_children():
-                process.terminate()
         raise
 
 
@@ -139,6 +145,8 @@ def _run_and_keep(job: Callable[[], Content], path: Path) -> None:
 def _start_worker() -> None:
     """One thread, no interrupts (the parent sees to them), and an end with the parent."""
     torch.set_num_threads(1)
+    # Its own lock would be a semaphore of the system, which a worker that is ended leaves behind.
+    tqdm.set_lock(threading.RLock())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from eval.app.model_store import SavedModel
+from eval.data.checks import Origin, not_finite, plain, refuse_missing
 
-__all__ = ["feature_matrix", "predictions"]
+__all__ = ["column_of", "feature_matrix", "predictions"]
+
+
+TRAINED = ", which the model was trained with"
 
 
 def feature_matrix(
-    frame: pd.DataFrame, names: tuple[str, ...], source: Path
+    frame: pd.DataFrame, names: tuple[str, ...], origin: Origin
 ) -> NDArray[np.float64]:
     """Take the features of these names from a frame, encoding categories as in training.
 
@@ -30,9 +32,9 @@ def feature_matrix(
     for name in names:
         column, sign, level = name.partition("=")
         if name in frame.columns or not sign:
-            columns.append(_numbers(frame, name, source))
+            columns.append(_numbers(frame, name, origin))
         else:
-            columns.append(_indicator(frame, column, level, names, source))
+            columns.append(_indicator(frame, column, level, names, origin))
     return np.column_stack(columns)
 
 
@@ -47,37 +49,40 @@ def predictions(model: SavedModel, x: NDArray[np.float64]) -> pd.DataFrame:
     return frame
 
 
-def _column(frame: pd.DataFrame, name: str, source: Path) -> pd.Series:
+def column_of(frame: pd.DataFrame, name: str, origin: Origin, why: str = "") -> pd.Series:
+    """Take a column without gaps; `why` says what it is needed for.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name, or a value is missing.
+    """
     if name not in frame.columns:
-        raise ValueError(f"{source}: no column {name!r}, which the model was trained with")
+        raise ValueError(f"{origin.name}: no column {name!r}{why}")
     values = frame[name]
-    missing = np.flatnonzero(values.isna())
-    if len(missing):
-        raise ValueError(f"{source}: row {missing[0] + 1}, column {name!r}: missing value")
+    refuse_missing(origin, name, values)
     return values
 
 
-def _numbers(frame: pd.DataFrame, name: str, source: Path) -> NDArray[np.float64]:
-    values = _column(frame, name, source)
+def _numbers(frame: pd.DataFrame, name: str, origin: Origin) -> NDArray[np.float64]:
+    values = column_of(frame, name, origin, TRAINED)
     numbers = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
-        raise ValueError(
-            f"{source}: row {bad[0] + 1}, column {name!r}: features must be finite numbers, "
-            f"got {values.iloc[bad[0]]!r}"
-        )
+        raise origin.error(bad[0], name, not_finite(plain(values.iloc[bad[0]])))
     return numbers
 
 
 def _indicator(
-    frame: pd.DataFrame, column: str, level: str, names: tuple[str, ...], source: Path
+    frame: pd.DataFrame, column: str, level: str, names: tuple[str, ...], origin: Origin
 ) -> NDArray[np.float64]:
-    values = _column(frame, column, source).astype(str).to_numpy()
+    values = column_of(frame, column, origin, TRAINED).astype(str).to_numpy()
     known = [name.partition("=")[2] for name in names if name.startswith(f"{column}=")]
     new = np.flatnonzero(~np.isin(values, known))
     if len(new):
-        raise ValueError(
-            f"{source}: row {new[0] + 1}, column {column!r}: level {values[new[0]]!r} was not in "
-            f"the training data; known are {', '.join(known)}"
+        raise origin.error(
+            new[0],
+            column,
+            f"level {values[new[0]]!r} was not in the training data; known are {', '.join(known)}",
         )
     return np.asarray(values == level, dtype=np.float64)

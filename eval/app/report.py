@@ -15,6 +15,7 @@ from eval.app.certificates import MEANING, stored_certificate, verdict
 from eval.app.figure_kind import COLOURS
 from eval.app.figures import draw_figures, figures_of
 from eval.app.findings import findings
+from eval.app.formats import number
 from eval.app.run_folder import StoredRun, read_run, seal
 from eval.app.scores import table
 from eval.collapse import COLLAPSE_DEFINITIONS
@@ -38,10 +39,8 @@ def refresh(folder: Path) -> None:
 def command_line(config: dict[str, Any]) -> str:
     """Return the command that repeats a run, from its config.json."""
     words = ["gibbsnet", "run"]
-    separable = {"n_samples", "n_features", "n_classes", "margin", "n_test"}
     for name, value in config.items():
-        skip = separable if config["data"] != "separable" else {"test_size"}
-        if name in {"model", "versions", "controls", *skip} or value is None:
+        if name in {"model", "versions", "controls"} or value is None:
             continue
         words += [f"--{name.replace('_', '-')}", str(value)]
     if config["controls"]:
@@ -94,7 +93,7 @@ def _number(value: Any) -> str:
         return "-"
     if isinstance(value, list):
         return f"[{', '.join(_number(entry) for entry in value)}]"
-    return f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)
+    return number(value, "{:.6g}") if isinstance(value, float) else str(value)
 
 
 def _sentences(fields: dict[str, Any] | None) -> list[str]:
@@ -109,7 +108,8 @@ def _collapse_rows(run: StoredRun) -> list[tuple[str, str, str, str]]:
 
     def shown(part: str, name: str) -> str:
         entry = run.metrics["collapse"][part][name]
-        return entry["status"] if entry["value"] is None else f"{entry['value']:.4g}"
+        value = entry["value"]
+        return str(entry["status"]) if value is None else number(value, "{:.4g}")
 
     return [
         (definition.title, shown("train", name), shown("test", name), f"{definition.ideal:g}")

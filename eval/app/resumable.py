@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import glob
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from eval.app.config import RunConfig
-from eval.app.folders import SCRATCH, alone_in, partial_folder
+from eval.app.folders import alone_in, partial_folder
 from eval.app.formats import versions
+from eval.app.signals import Stopped
 from stages import Checkpoint
 from stages.files import whole_file
 
@@ -23,7 +23,7 @@ CONFIG, CHECKPOINTS = "config.json", "checkpoints"
 
 @contextmanager
 def take_up(out: Path) -> Iterator[RunConfig]:
-    """Hold what a run left that was stopped on its way, yield its configuration, sweep up.
+    """Hold what a run left that was stopped on its way, and yield its configuration.
 
     Raises
     ------
@@ -45,19 +45,20 @@ def take_up(out: Path) -> Iterator[RunConfig]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder} holds no run to go on from: no sound {CONFIG}") from error
     with alone_in(folder):
-        for scratch in out.parent.glob(f".{glob.escape(out.name)}-{'?' * 8}{SCRATCH}"):
-            shutil.rmtree(scratch, ignore_errors=True)
         yield config
 
 
 @contextmanager
 def resumable(
-    out: Path, config: RunConfig, *, seconds: float, resume: bool, force: bool
+    out: Path, config: Mapping[str, Any], *, seconds: float, resume: bool, force: bool
 ) -> Iterator[Checkpoint]:
     """Yield the checkpoints of a run that will be `out`; with `resume` it was taken up before.
 
+    `config` is what :meth:`eval.app.config.RunConfig.recorded` gives.
+
     Their folder goes when a run that began here fails, and stays when one that was resumed
-    fails: :func:`forget` removes it once the run is whole.
+    fails, or where SIGTERM or SIGHUP has ended it: :func:`forget` removes it once the run is
+    whole.
 
     Raises
     ------
@@ -66,9 +67,26 @@ def resumable(
         is still on its way.
     """
     folder = partial_folder(out)
-    if resume:
-        yield Checkpoint(folder / CHECKPOINTS, seconds=seconds)
-        return
+    if not resume:
+        _make_room(folder, out, force=force)
+    try:
+        with nullcontext() if resume else alone_in(folder):
+            if not resume:
+                text = json.dumps({**config, "versions": versions()}, indent=2)
+                with whole_file(folder / CONFIG) as scratch:
+                    scratch.write_text(text, encoding="utf-8")
+            yield Checkpoint(folder / CHECKPOINTS, seconds=seconds)
+    except BaseException as error:
+        if not (resume or (isinstance(error, Stopped) and (folder / CONFIG).is_file())):
+            forget(out)
+        elif isinstance(error, KeyboardInterrupt):
+            error.add_note(
+                f"its checkpoints are kept in {folder}; go on with: gibbsnet run --resume {out}"
+            )
+        raise
+
+
+def _make_room(folder: Path, out: Path, *, force: bool) -> None:
     if folder.exists():
         if not (force and _is_partial(folder)):
             raise FileExistsError(
@@ -78,15 +96,6 @@ def resumable(
         with alone_in(folder):
             shutil.rmtree(folder)
     folder.mkdir()
-    with alone_in(folder):
-        try:
-            text = json.dumps(dataclasses.asdict(config) | {"versions": versions()}, indent=2)
-            with whole_file(folder / CONFIG) as scratch:
-                scratch.write_text(text, encoding="utf-8")
-            yield Checkpoint(folder / CHECKPOINTS, seconds=seconds)
-        except BaseException:
-            forget(out)
-            raise
 
 
 def _is_partial(folder: Path) -> bool:

@@ -74,7 +74,7 @@ class StoredRun:
 
 def write_run(outcome: Outcome, folder: Path) -> None:
     """Write data and model into an existing, empty folder; the report comes after."""
-    config = dataclasses.asdict(outcome.config) | {"versions": _versions()}
+    config = outcome.config.recorded(outcome.split.kind) | {"versions": _versions()}
     _dump(folder / "config.json", config)
     _dump(folder / "metrics.json", _metrics(outcome))
     history(outcome.model).to_csv(folder / "history.csv", index=False)

@@ -22,6 +22,7 @@ from eval.app.splits import Split, draw_split, load
 from eval.baselines import baseline_models
 from eval.collapse import collapse_observers, nc1
 from eval.comparison import OURS
+from eval.data import Dataset, Distribution
 from eval.theory import AssumptionCheck, check_assumptions
 from gibbs import Certificate, SolverReport, StopRun, describe_report
 from gibbs.progress import Progress
@@ -70,12 +71,15 @@ class Outcome:
 def execute(
     config: RunConfig,
     *,
+    source: Dataset | Distribution | None = None,
     progress: bool = True,
     say: Callable[[str], None] | None = None,
     stopper: Stopper | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Train and measure every method on every repetition.
+
+    `source` is what :func:`eval.app.splits.load` gave; None loads it again.
 
     `say` is told what is done; once `stopper` is raised, the training in hand ends early and
     nothing more is begun. A solver that has not come to its end leaves nothing to measure: its
@@ -92,7 +96,7 @@ def execute(
     if config.repeats < 1:
         raise ValueError(f"repeats must be >= 1, got {config.repeats}")
     stopper = stopper or Stopper()
-    source = load(config)
+    source = source or load(config)
     scores: dict[str, list[Score]] = {}
     losses: list[dict[str, float]] = []
     certificates: list[Certificate] = []

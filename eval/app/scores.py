@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from eval.accuracy import Interval, mean_interval, repeated_error, share_interval
-from eval.app.formats import as_text
+from eval.app.formats import as_text, number
 from eval.comparison import OURS
 
 __all__ = ["Score", "paired_difference", "summarize", "summarize_error", "table"]
@@ -81,4 +81,4 @@ def _mean_seconds(scores: list[Score]) -> float:
 
 
 def _percent(interval: Interval | None) -> str:
-    return "-" if interval is None else f"{100 * interval.estimate:.2f}"
+    return "-" if interval is None else number(100 * interval.estimate, "{:.2f}")

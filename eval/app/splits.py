@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from eval.app.config import RunConfig
-from eval.data import Dataset, Distribution, load_source
+from eval.app.config import Kind, RunConfig
+from eval.data import Dataset, Distribution, draw_samples, load_source
 from eval.synthetic import SeparableDistribution
 
-__all__ = ["Split", "draw_split", "load"]
+__all__ = ["Split", "draw_split", "kind_of", "load"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +29,12 @@ class Split:
     shift: NDArray[np.float64]
     scale: NDArray[np.float64]
     feature_names: tuple[str, ...]
-    fresh: bool
+    kind: Kind
 
     @property
     def overlap(self) -> float:
         """n_test / n_train for splits of one data set, 0 for a fresh draw."""
-        return 0.0 if self.fresh else len(self.y_test) / len(self.y)
+        return len(self.y_test) / len(self.y) if self.kind == "data set" else 0.0
 
 
 def load(config: RunConfig) -> Dataset | Distribution | None:
@@ -42,6 +42,13 @@ def load(config: RunConfig) -> Dataset | Distribution | None:
     if config.data == "separable":
         return None
     return load_source(config.data, config.target, index=config.index, separator=config.separator)
+
+
+def kind_of(source: Dataset | Distribution | None) -> Kind:
+    """Say what :func:`load` gave."""
+    if source is None:
+        return "separable"
+    return "data set" if isinstance(source, Dataset) else "distribution"
 
 
 def draw_split(
@@ -74,11 +81,12 @@ def _split_dataset(data: Dataset, config: RunConfig, seed: int) -> Split:
         shift=shift,
         scale=scale,
         feature_names=data.feature_names or _default_names(x.shape[1]),
-        fresh=False,
+        kind="data set",
     )
 
 
 def _draw_fresh(law: Distribution | None, config: RunConfig, seed: int) -> Split:
+    kind = kind_of(law)
     name = f"{config.data}, n={config.n_samples}, {config.n_test} fresh test points"
     if law is None:
         law = SeparableDistribution(
@@ -89,8 +97,8 @@ def _draw_fresh(law: Distribution | None, config: RunConfig, seed: int) -> Split
             f"n={config.n_samples}, {config.n_test} fresh test points"
         )
     train, test = np.random.SeedSequence(seed).generate_state(2)
-    x, y = law.sample(config.n_samples, int(train))
-    x_test, y_test = law.sample(config.n_test, int(test))
+    x, y = draw_samples(law, config.n_samples, int(train), name=config.data)
+    x_test, y_test = draw_samples(law, config.n_test, int(test), name=config.data)
     for option, labels in (("--n-samples", y), ("--n-test", y_test)):
         classes, counts = np.unique(labels, return_counts=True)
         if len(classes) < len(np.unique(y_test)) or counts.min() < 2:
@@ -98,7 +106,12 @@ def _draw_fresh(law: Distribution | None, config: RunConfig, seed: int) -> Split
                 f"{option}={len(labels)} is too small: every class needs at least 2 samples"
             )
     d = x.shape[1]
-    return Split(name, x, y, x_test, y_test, np.zeros(d), np.ones(d), _default_names(d), fresh=True)
+    if x_test.shape[1] != d:
+        raise ValueError(
+            f"{config.data}: every draw must have the same number of columns, got {d} in "
+            f"{len(x)} samples and {x_test.shape[1]} in {len(x_test)}"
+        )
+    return Split(name, x, y, x_test, y_test, np.zeros(d), np.ones(d), _default_names(d), kind)
 
 
 def _default_names(d: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from eval.app.compare import Result, load_datasets
+from eval.app.compare import Result, load_used
 from eval.app.folders import explained, free_folder
 from eval.app.formats import versions
 from eval.app.job_folder import check_resume, job_folder
@@ -21,6 +21,7 @@ from eval.app.parallel import available_cores
 from eval.app.tuned_jobs import fingerprint, measure, plan
 from eval.app.tuned_tables import content, report, write
 from eval.comparison import OURS
+from eval.data import Dataset
 from eval.tuned import Method, tuned_methods
 
 __all__ = ["TunedConfig", "execute", "run"]
@@ -32,13 +33,14 @@ METHODS = tuple(name for name in tuned_methods() if name != OURS)
 class TunedConfig:
     """All that decides the numbers of a tuned comparison; options by their names.
 
-    `methods` are those beside the two-stage network, `neurons` and `steps` its size and its
-    steps of stage one. For `repeats` None see :func:`eval.tuned.default_repeats`, for
-    `steps` None :func:`eval.tuned.tuned_methods`.
+    `n_samples` is for distributions, None without one. `methods` are those beside the two-stage
+    network, `neurons` and `steps` its size and its steps of stage one. For `repeats` None see
+    :func:`eval.tuned.default_repeats`, for `steps` None :func:`eval.tuned.tuned_methods`.
     """
 
     data: tuple[str, ...]
     target: str | None = None
+    n_samples: int | None = None
     folds: int = 5
     repeats: int | None = None
     seed: int = 0
@@ -63,31 +65,26 @@ class TunedConfig:
         return {name: known[name] for name in known if name in (OURS, *self.methods)}
 
 
-def run(
-    data: tuple[str, ...],
-    out: Path | None,
-    options: dict[str, Any],
-    *,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+def run(context: click.Context, data: tuple[str, ...]) -> None:
     """Do what the command line asks for."""
     start = time.perf_counter()
+    options = context.params
+    out, resume, force = (options[name] for name in ("out", "resume", "force"))
     with explained():
-        resume, workers = options.pop("resume"), options.pop("workers")
         check_resume(out, resume=resume, force=force)
-        config = _config(data, options)
+        loaded, facts = load_used(context, data)
+        config = _config(data, options, drawn=facts["drawn"])
         folder = out or free_folder("compare-tuned")
         results = execute(
             config,
+            loaded,
             folder,
-            workers=workers or available_cores(),
+            workers=options["workers"] or available_cores(),
             resume=resume,
             force=force,
-            progress=not quiet and sys.stderr.isatty(),
+            progress=not options["quiet"] and sys.stderr.isatty(),
         )
-    if as_json:
+    if options["as_json"]:
         told = content(dataclasses.asdict(config), results) | {"folder": str(folder)}
         click.echo(json.dumps(told, indent=2))
     else:
@@ -95,15 +92,10 @@ def run(
         click.echo(f"\n{time.perf_counter() - start:.1f} s in all; written to {folder}")
 
 
-def _config(data: tuple[str, ...], options: dict[str, Any]) -> TunedConfig:
-    """Take what was given; refuse what is for the fixed settings."""
-    if options["controls"]:
-        raise ValueError("--controls is not for --tuned")
-    if options["test_size"] is not None:
-        raise ValueError("--test-size is not for --tuned")
-    wanted = {
-        name: options[name] for name in ("target", "folds", "repeats", "seed", "neurons", "steps")
-    }
+def _config(data: tuple[str, ...], options: dict[str, Any], *, drawn: bool) -> TunedConfig:
+    """Take what was given."""
+    names = ("target", "folds", "repeats", "seed", "neurons", "steps")
+    wanted = {name: options[name] for name in (*names, *(["n_samples"] if drawn else []))}
     if options["methods"] is not None:
         wanted["methods"] = tuple(name.strip() for name in options["methods"].split(","))
     return TunedConfig(data, **{name: v for name, v in wanted.items() if v is not None})
@@ -111,6 +103,7 @@ def _config(data: tuple[str, ...], options: dict[str, Any]) -> TunedConfig:
 
 def execute(
     config: TunedConfig,
+    loaded: list[Dataset],
     out: Path,
     *,
     workers: int,
@@ -128,7 +121,6 @@ def execute(
         If a worker was killed. What is finished is kept.
     """
     spaces = config.spaces()
-    loaded = load_datasets(config.data, config.target, config.seed)
     jobs = [
         job
         for place, data in enumerate(loaded)

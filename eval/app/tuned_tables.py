@@ -31,7 +31,7 @@ def tables(comparison: Comparison) -> tuple[pd.DataFrame, pd.DataFrame]:
             "rank": str(row.rank),
             "method": row.method,
             "test error % [95 %]": as_text(summary[row.method].test_error, "{:.2f}", 100),
-            "minus first % [95 %]": _unless_first(row, as_text(row.difference, "{:z.2f}", 100)),
+            "minus first % [95 %]": _unless_first(row, as_text(row.difference, "{:.2f}", 100)),
             "standard error %": _unless_first(row, f"{100 * row.stderr:.2f}"),
             "p": _unless_first(row, _probability(row.p_value)),
             "p, Holm": _unless_first(row, _probability(row.p_holm)),

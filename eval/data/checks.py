@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from numbers import Number
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,19 @@ from eval.data.dataset import Dataset, Distribution
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Origin", "array_dataset", "as_loaded", "frame_dataset", "refuse_duplicates"]
+__all__ = [
+    "Origin",
+    "array_dataset",
+    "as_loaded",
+    "checked_arrays",
+    "frame_dataset",
+    "not_finite",
+    "plain",
+    "refuse_duplicates",
+    "refuse_missing",
+    "refuse_one_class",
+    "telling",
+]
 
 MAX_LEVELS = 100
 
@@ -52,21 +65,43 @@ def array_dataset(origin: Origin, dataset: Dataset) -> Dataset:
     ValueError
         If shapes, types or values are not usable; the message names the origin.
     """
-    x, y = _array(origin, "X", dataset.x), _array(origin, "y", dataset.y)
-    if x.ndim != 2 or 0 in x.shape:
-        raise ValueError(f"{origin.name}: X must have shape (n, d), got {x.shape}")
+    x, y, names = checked_arrays(origin, dataset.x, dataset.y, tuple(dataset.feature_names))
+    _refuse_small_classes(origin, "y", y)
+    return replace(dataset, x=x, y=y, feature_names=names)
+
+
+def checked_arrays(
+    origin: Origin, x: ArrayLike, y: ArrayLike, names: tuple[str, ...] = (), n: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[Any], tuple[str, ...]]:
+    """Check samples (n, d) and labels (n,), of which `n` None are as many as come.
+
+    Returns
+    -------
+    x : ndarray of float64 (n, d)
+    y : ndarray (n,)
+    names : tuple of str
+        One a column; x0, x1, ... where there were none.
+
+    Raises
+    ------
+    ValueError
+        If shapes, types or values are not usable; the message names the origin.
+    """
+    x, y = _array(origin, "X", x), _array(origin, "y", y)
+    if x.ndim != 2 or 0 in x.shape or (n is not None and len(x) != n):
+        rows = "n" if n is None else n
+        raise ValueError(f"{origin.name}: X must have shape ({rows}, d), got {x.shape}")
     if x.dtype.kind not in "biuf":
         raise ValueError(f"{origin.name}: X must be numeric, got dtype {x.dtype}")
     if y.shape != (len(x),):
         raise ValueError(f"{origin.name}: y must have shape ({len(x)},), got {y.shape}")
-    names = tuple(dataset.feature_names) or tuple(f"x{j}" for j in range(x.shape[1]))
+    names = names or tuple(f"x{j}" for j in range(x.shape[1]))
     if len(names) != x.shape[1]:
         raise ValueError(f"{origin.name}: {len(names)} feature names for {x.shape[1]} columns")
     numbers = x.astype(np.float64, order="C")
     for row, column in np.argwhere(~np.isfinite(numbers))[:1]:
-        raise origin.error(row, names[column], _not_finite(float(numbers[row, column])))
-    labels = _checked_labels(origin, "y", y)
-    return replace(dataset, x=numbers, y=labels, feature_names=names)
+        raise origin.error(row, names[column], not_finite(float(numbers[row, column])))
+    return numbers, _checked_labels(origin, "y", y), names
 
 
 def _array(origin: Origin, name: str, values: ArrayLike) -> NDArray[Any]:
@@ -76,7 +111,8 @@ def _array(origin: Origin, name: str, values: ArrayLike) -> NDArray[Any]:
         raise ValueError(f"{origin.name}: {name} is not an array: {error}") from error
 
 
-def _not_finite(value: Any) -> str:
+def not_finite(value: Any) -> str:
+    """Say what is wrong with a value that is no finite number."""
     hint = ""
     if isinstance(value, str) and DECIMAL_COMMA.fullmatch(value.strip()):
         hint = ": write a point before decimals, and nothing between thousands"
@@ -103,12 +139,14 @@ def frame_dataset(
     features = features.set_axis([str(column) for column in features.columns], axis=1)
     refuse_duplicates(origin, features.columns)
     target = "y" if labels.name is None else str(labels.name)
-    _refuse_missing(origin, target, labels)
+    refuse_missing(origin, target, labels)
     columns = [_encoded(origin, column, features[column]) for column in features.columns]
+    y = _checked_labels(origin, target, labels.infer_objects().to_numpy())
+    _refuse_small_classes(origin, target, y)
     return Dataset(
         name,
         np.hstack([column.x for column in columns]),
-        _checked_labels(origin, target, labels.infer_objects().to_numpy()),
+        y,
         True,
         tuple(name for column in columns for name in column.names),
         (*notes, *(column.note for column in columns if column.note)),
@@ -124,7 +162,8 @@ def refuse_duplicates(origin: Origin, columns: Iterable[str]) -> None:
         seen.add(column)
 
 
-def _refuse_missing(origin: Origin, column: str, values: pd.Series[Any]) -> None:
+def refuse_missing(origin: Origin, column: str, values: pd.Series[Any]) -> None:
+    """Raise ValueError if a value is missing; the message names its row."""
     for row in np.flatnonzero(values.isna().to_numpy())[:1]:
         raise origin.error(row, column, "missing value")
 
@@ -139,7 +178,7 @@ class _Columns:
 def _encoded(origin: Origin, column: str, values: pd.Series[Any]) -> _Columns:
     import pandas as pd
 
-    _refuse_missing(origin, column, values)
+    refuse_missing(origin, column, values)
     values = values.infer_objects()
     if isinstance(values.dtype, pd.CategoricalDtype) or values.dtype.kind == "b":
         return _one_hot(origin, column, values.astype(object).tolist())
@@ -150,11 +189,12 @@ def _encoded(origin: Origin, column: str, values: pd.Series[Any]) -> _Columns:
     if texts and not all(DECIMAL_COMMA.fullmatch(str(text).strip()) for text in values):
         return _one_hot(origin, column, values.tolist())
     for row in bad[:1]:
-        raise origin.error(row, column, _not_finite(_plain(values.iloc[row])))
+        raise origin.error(row, column, not_finite(plain(values.iloc[row])))
     return _Columns(numbers[:, None], (column,))
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Take a value out of numpy, as Python writes it."""
     return value.item() if isinstance(value, np.generic) else value
 
 
@@ -194,17 +234,26 @@ def _checked_labels(origin: Origin, column: str, labels: NDArray[Any]) -> NDArra
                 f"{origin.name}: column {column!r} looks continuous; "
                 "class labels must be text or integers"
             )
-    classes, counts = np.unique(labels, return_counts=True)
+    return labels
+
+
+def refuse_one_class(origin: Origin, column: str, labels: NDArray[Any]) -> None:
+    """Raise ValueError if all labels are the same."""
+    classes = np.unique(labels)
     if len(classes) < 2:
         raise ValueError(
             f"{origin.name}: column {column!r} holds one class only, {classes.tolist()[0]!r}"
         )
+
+
+def _refuse_small_classes(origin: Origin, column: str, labels: NDArray[Any]) -> None:
+    refuse_one_class(origin, column, labels)
+    classes, counts = np.unique(labels, return_counts=True)
     if counts.min() < 2:
         raise ValueError(
             f"{origin.name}: class {classes.tolist()[counts.argmin()]!r} in column {column!r} has "
             "one sample; at least 2 are needed to split it"
         )
-    return labels
 
 
 def _labels_of_one_type(origin: Origin, column: str, labels: NDArray[Any]) -> NDArray[Any]:
@@ -224,7 +273,7 @@ def _labels_of_one_type(origin: Origin, column: str, labels: NDArray[Any]) -> ND
 
 
 def as_loaded(name: str, loaded: Any) -> Dataset | Distribution:
-    """Turn what a loader returned into a checked data set, or pass a distribution on.
+    """Turn what a loader returned into a checked data set, or pass on a distribution, tried.
 
     Parameters
     ----------
@@ -238,8 +287,9 @@ def as_loaded(name: str, loaded: Any) -> Dataset | Distribution:
     TypeError
         If it is none of these.
     ValueError
-        If a value is not usable.
+        If a value is not usable, see also :func:`eval.data.laws.try_law`.
     """
+    from eval.data.laws import try_law
     from eval.data.torch_ import from_torch, is_torch
 
     if isinstance(loaded, Dataset):
@@ -253,11 +303,23 @@ def as_loaded(name: str, loaded: Any) -> Dataset | Distribution:
         return array_dataset(Origin(name), Dataset(name, x, y, True))
     # A lone frame has a method `sample` too, of another meaning.
     if isinstance(loaded, Distribution) and not hasattr(loaded, "iloc"):
+        try_law(loaded, name)
         return loaded
     raise TypeError(
         f"{name}: a loader must return a Dataset, a pair (X, y) or an object with "
         f"sample(n, random_state), got {type(loaded).__name__}"
     )
+
+
+@contextmanager
+def telling(name: str) -> Iterator[None]:
+    """Say whose code raised, and what."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            raise
+        raise ValueError(f"{name}: raised {type(error).__name__}: {error}") from error
 
 
 def _frame_pair(name: str, x: pd.DataFrame, y: Any) -> Dataset:

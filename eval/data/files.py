@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.data.checks import Origin
 from eval.data.dataset import Dataset
 from eval.data.npz import load_npz, npz_frame
 from eval.data.parquet import read_parquet
@@ -15,7 +16,16 @@ from eval.data.text import OPENERS, TEXT, is_text, read_text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["load_file", "read_table", "refuse_options"]
+__all__ = ["OPTIONS", "load_file", "options_of_file", "read_file", "read_table", "refuse_options"]
+
+
+OPTIONS = ("target", "index", "separator")
+"""What can be said of a table; text takes all, other tables the first two."""
+
+
+def options_of_file(path: Path) -> tuple[str, ...]:
+    """Which of :data:`OPTIONS` mean something for a file, by the ending of its name."""
+    return {".npz": (), ".parquet": OPTIONS[:2]}.get(path.suffix.lower(), OPTIONS)
 
 
 def read_table(path: str | Path, *, separator: str | None = None) -> pd.DataFrame:
@@ -42,29 +52,34 @@ def read_table(path: str | Path, *, separator: str | None = None) -> pd.DataFram
     ...     read_table(path).columns.tolist()
     ['a', 'colour']
     """
-    path = Path(path)
+    return read_file(Path(path), separator).frame
+
+
+def read_file(path: Path, separator: str | None = None) -> Table:
+    """Read a file as :func:`read_table` does, with where its rows come from."""
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
-    if _suffix(path) != ".npz":
-        return _read(path, separator).frame
-    refuse_options(str(path), separator=separator)
-    return npz_frame(path)
+    refuse_options(str(path), options_of_file(path), separator=separator)
+    if _suffix(path) == ".npz":
+        return Table(path.stem, Origin(str(path)), npz_frame(path), None, ())
+    return _read(path, separator)
 
 
 def load_file(
     path: Path, target: str | None, index: str | Sequence[str] | None, separator: str | None
 ) -> Dataset:
     """Load a data set from a file, as :func:`eval.load_dataset` does."""
+    options = {"target": target, "index": index, "separator": separator}
+    refuse_options(str(path), options_of_file(path), **options)
     if _suffix(path) == ".npz":
-        refuse_options(str(path), target=target, index=index, separator=separator)
         return load_npz(path)
     return table_dataset(_read(path, separator), target, index)
 
 
-def refuse_options(name: str, **options: object) -> None:
-    """Raise ValueError if an option for tables is given where it means nothing."""
+def refuse_options(name: str, taken: Sequence[str], **options: object) -> None:
+    """Raise ValueError if an option for tables is given that is not among those taken."""
     for option, value in options.items():
-        if value is not None:
+        if value is not None and option not in taken:
             raise ValueError(f"{name}: {option} is for tables in files, got {option}={value!r}")
 
 
@@ -76,7 +91,6 @@ def _suffix(path: Path) -> str:
 
 def _read(path: Path, separator: str | None) -> Table:
     if _suffix(path) == ".parquet":
-        refuse_options(str(path), separator=separator)
         return read_parquet(path)
     if is_text(path):
         return read_text(path, separator)

@@ -7,12 +7,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from eval.data.dataset import Dataset, Distribution
-from eval.data.files import load_file, refuse_options
+from eval.data.files import OPTIONS, load_file, options_of_file, refuse_options
 from eval.data.openml import PREFIX, load_openml
 from eval.data.plugins import is_plugin, load_plugin
 from eval.data.registry import DRAWN, load_registered, registered_datasets
 
-__all__ = ["load_dataset", "load_distribution", "load_source"]
+__all__ = ["load_dataset", "load_distribution", "load_source", "options_of"]
 
 
 def load_dataset(
@@ -63,7 +63,7 @@ def load_dataset(
     """
     loaded = load_source(source, target, index=index, separator=separator)
     if not isinstance(loaded, Dataset):
-        raise ValueError(f"{source} is a distribution, not a data set: use load_distribution")
+        raise ValueError(f"{source} is a distribution, not a data set: draw samples of it first")
     return loaded
 
 
@@ -92,19 +92,35 @@ def load_source(
     name, path = str(source), Path(source)
     options = {"target": target, "index": index, "separator": separator}
     if name == DRAWN:
-        raise ValueError(f"{name!r} is drawn, not loaded: use SeparableDistribution")
+        raise ValueError(f"{name!r} is a distribution, not a data set: it is drawn, not loaded")
+    refuse_options(name, options_of(name), **options)
     if name in registered_datasets():
-        refuse_options(name, **options)
         return load_registered(name)
     if path.exists():
         return load_file(path, target, index, separator)
     if name.startswith(PREFIX):
-        refuse_options(name, separator=separator)
         return load_openml(name, target, index)
     if is_plugin(name):
-        refuse_options(name, **options)
         return load_plugin(name)
     raise FileNotFoundError(_not_found(name))
+
+
+def options_of(source: str | Path) -> tuple[str, ...]:
+    """Which of the options `target`, `index` and `separator` mean something for a source.
+
+    Examples
+    --------
+    >>> options_of("wine"), options_of("openml:61"), options_of("my.csv")
+    ((), ('target', 'index'), ('target', 'index', 'separator'))
+    """
+    name = str(source)
+    if name in (DRAWN, *registered_datasets()):
+        return ()
+    if not Path(source).exists():
+        if name.startswith(PREFIX):
+            return OPTIONS[:2]
+        return () if is_plugin(name) else OPTIONS
+    return options_of_file(Path(source))
 
 
 def _not_found(source: str) -> str:

@@ -32,7 +32,7 @@ def read_parquet(path: Path) -> Table:
     frame.columns = frame.columns.map(str)
     unnamed = None
     if frame.index.nlevels > 1:
-        raise ValueError(f"{path}: the pandas index must have one level: use reset_index()")
+        raise ValueError(f"{path}: the pandas index must have one level: save it as columns")
     if not isinstance(frame.index, pandas.RangeIndex):
         unnamed = str(frame.index.name or "index")
         frame = frame.reset_index(names=unnamed, allow_duplicates=True)

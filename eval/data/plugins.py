@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from eval.data.checks import as_loaded
+from eval.data.checks import as_loaded, telling
 from eval.data.dataset import Dataset, Distribution
 
 __all__ = ["is_plugin", "load_plugin"]
@@ -52,7 +52,7 @@ def load_plugin(spec: str) -> Dataset | Distribution:
             raise ValueError(f"{spec}: {place} has no attribute {attribute!r}")
         value = getattr(module, attribute)
         if callable(value):
-            with _telling(spec):
+            with telling(spec):
                 value = value()
     return as_loaded(spec, value)
 
@@ -83,30 +83,19 @@ def _module_from_file(place: str) -> ModuleType:
         raise ValueError(f"{place}: cannot be imported")
     # Dataclasses look their module up by its name.
     module = sys.modules[name] = importlib.util.module_from_spec(found)
-    with _telling(place):
+    with telling(place):
         found.loader.exec_module(module)
     return module
 
 
 def _module_by_name(place: str) -> ModuleType:
-    with _telling(place):
+    with telling(place):
         if not is_plugin(f"{place}:"):
             raise ModuleNotFoundError(
                 f"{place}: no such module; code in a file is given as path/to/file.py:attribute",
                 name=place,
             )
         return importlib.import_module(place)
-
-
-@contextmanager
-def _telling(name: str) -> Iterator[None]:
-    """Say whose code raised, and what."""
-    try:
-        yield
-    except (Exception, SystemExit) as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == name:
-            raise
-        raise ValueError(f"{name}: raised {type(error).__name__}: {error}") from error
 
 
 @contextmanager

@@ -116,7 +116,7 @@ REFUSED = [
     (["--data", "wine,,iris"], r"--data must be names with commas between, got 'wine,,iris'"),
     (["--data", "wine,wine"], r"--data must name every data set once, got wine more than once"),
     (["--data", "wine", "--folds", "49"], r"--data wine: folds must be .* 48 of .*, got 49"),
-    (["--data", "wine", "--target", "a"], r"--target is for files, got --data wine"),
+    (["--data", "wine", "--target", "a"], r"--target is for the columns of CSV"),
     (["--folds", "1"], r"'--folds': 1 is not in the range"),
     (["--test-size", "1"], r"'--test-size': 1.0 is not in the range"),
     (["--seed", "-1"], r"'--seed': -1 is not in the range"),

@@ -76,9 +76,9 @@ def test_many_classes_have_a_score_each(tmp_path):
 
 CASES = [
     ("kind,weight\nred,1\n", "no column 'size', which the model was trained with"),
-    ("kind,size\nred,1\npink,2\n", "row 2, column 'kind': level 'pink' was not in the training"),
-    ("kind,size\nred,1\nred,tall\n", "row 2, column 'size': features must be finite numbers"),
-    ("kind,size\nred,\n", "row 1, column 'size': missing value"),
+    ("kind,size\nred,1\npink,2\n", "line 3, column 'kind': level 'pink' was not in the training"),
+    ("kind,size\nred,1\nred,tall\n", "line 3, column 'size': features must be finite numbers"),
+    ("kind,size\nred,\n", "line 2, column 'size': missing value"),
 ]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eval.accuracy import Interval
 from eval.app.figure.descent import FIGURES, DescentSettings, descend, draw_samples
-from eval.app.figure.recipe import Measured, Recipe, Rows
+from eval.app.figure.recipe import Measured, Recipe, Rows, fixed
 from eval.app.geometry import class_mean_axes
 from eval.collapse import collapse_observers
 from gibbs.langevin import LangevinState, Observer
@@ -24,7 +24,7 @@ __all__ = ["FIGURE", "CollapseSettings"]
 class CollapseSettings(DescentSettings):
     """One run of setting (a); `shown` samples of each class, `records` an epoch."""
 
-    seeds: int = 1
+    seeds: int = fixed(1)
     shown: int = 150
     records: int = 2
 

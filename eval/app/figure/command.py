@@ -17,7 +17,9 @@ from eval.app.figure.recipes import RECIPES
 from eval.app.folders import explained, free_folder
 from eval.app.formats import flat
 from eval.app.job_folder import check_resume
+from eval.app.options import TABLES, Use, Uses, only_where_used, refuse_unused
 from eval.app.parallel import available_cores
+from eval.data import options_of
 
 __all__ = ["figure"]
 
@@ -27,21 +29,36 @@ FILE_FIGURES = ("fig1b", "fig2b")
 def _assignments(
     _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
 ) -> dict[str, str]:
+    found: dict[str, str] = {}
     for text in texts:
-        if "=" not in text:
+        name, equals, value = text.partition("=")
+        if not equals:
             raise click.BadParameter(f"must be NAME=VALUE, got {text!r}")
-    return {name: value for name, _, value in (text.partition("=") for text in texts)}
+        if name in found:
+            raise click.BadParameter(f"must be given once for each setting, got {name!r} twice")
+        found[name] = value
+    return found
 
 
+_ON_FILES = Use(f"is for {' and '.join(FILE_FIGURES)}", lambda facts: facts["name"] in FILE_FIGURES)
+
+USES: Uses = {
+    "full": Use("is for figures on MNIST", lambda facts: bool(RECIPES[facts["name"]].full)),
+    "features": _ON_FILES,
+    "target": _ON_FILES,
+}
+
+
+@only_where_used(USES)
 @click.command()
 @click.argument("name", type=click.Choice(list(RECIPES)), metavar="NAME")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder [default: runs/figure-NAME].")
 @click.option("--quick", is_flag=True, help="A small version, of seconds, to see that it works.")
-@click.option("--full", is_flag=True, help="fig1a, fig2a, collapse: all of MNIST, from openml.org.")
+@click.option("--full", is_flag=True, help="All of MNIST, from openml.org.")
 @click.option(
     "--features",
     type=click.Path(path_type=Path),
-    help="fig1b, fig2b: NPZ, Parquet or CSV file of features with labels.",
+    help="NPZ, Parquet or CSV file of features with labels.",
 )
 @click.option("--target", metavar="COLUMN", help="Label column of that file [default: last].")
 @click.option(
@@ -57,7 +74,10 @@ def _assignments(
 @click.option("--force", is_flag=True, help="Replace the folder of an earlier figure.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
+@click.pass_context
 def figure(
+    context: click.Context,
+    /,
     name: str,
     out: Path | None,
     workers: int | None,
@@ -92,6 +112,9 @@ def figure(
     recipe = RECIPES[name]
     with explained():
         check_resume(out, resume=resume, force=force)
+        refuse_unused(context, USES, context.params)
+        if features := options["features"]:
+            refuse_unused(context, {"target": TABLES["target"]}, {"tables": options_of(features)})
         settings = _settings(recipe, **options)
         folder = out or free_folder(f"figure-{name}")
         measured = produce(
@@ -128,11 +151,10 @@ def _settings(
     """The settings of the recipe with what the options say."""
     if quick and full:
         raise ValueError("--quick and --full exclude each other")
-    if full and not recipe.full:
-        raise ValueError(f"--full is for figures on MNIST, not for {recipe.name}")
     changes = dict(recipe.full if full else recipe.quick if quick else {})
     if recipe.name in FILE_FIGURES:
         changes |= {"source": str(features or ""), "target": target or "", "per_class": 0}
-    elif features is not None or target is not None:
-        raise ValueError(f"--features and --target are for {' and '.join(FILE_FIGURES)}")
+        for option, name in (("--features", "source"), ("--target", "target")):
+            if changes[name] and name in assignments:
+                raise ValueError(f"{option} and --set {name} are the same setting: give one")
     return changed(dataclasses.replace(recipe.settings, **changes), assignments)

@@ -13,7 +13,7 @@ import torch
 
 from eval.accuracy import Interval, mismatch_error
 from eval.app.figure.images import SCALES, Samples, balanced_samples, load_inputs
-from eval.app.figure.recipe import Measured, Recipe, Rows, mean_of
+from eval.app.figure.recipe import Measured, Recipe, Rows, fixed, mean_of
 from eval.collapse import balancedness, collapse_observers
 from gibbs import LangevinResult, Problem, run_langevin, sample_normal
 from gibbs.langevin import LangevinState, Observer
@@ -44,7 +44,7 @@ class DescentSettings:
     :func:`eval.app.figure.images.load_inputs`; `per_class` 0 means all that a balanced choice has.
     """
 
-    setting: str = "a"
+    setting: str = fixed("a")
     source: str = "mnist5k"
     target: str = ""
     scale: str = "sphere"

@@ -44,10 +44,14 @@ def load_inputs(source: str, target: str | None = None, *, scale: str = "sphere"
 
     Raises
     ------
+    ValueError
+        If MNIST is given a target.
     OSError
         If MNIST is neither stored nor to be fetched.
     """
     if source in MNIST:
+        if target is not None:
+            raise ValueError(f"target is for files, got target={target!r} with {source}")
         data = MNIST[source]()
         y = data.y.astype(np.int64) % MNIST_CLASSES
     else:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from eval.accuracy import Interval, mean_interval
 
-__all__ = ["Measured", "Recipe", "Rows", "changed", "mean_of"]
+__all__ = ["Measured", "Recipe", "Rows", "changed", "fixed", "mean_of"]
 
 Rows = list[dict[str, Any]]
 
@@ -61,6 +61,11 @@ class Recipe:
     full: Mapping[str, Any] = field(default_factory=dict)
 
 
+def fixed(value: Any) -> Any:
+    """Give a field of settings a value that belongs to the figure: no user's option sets it."""
+    return field(default=value, metadata={"fixed": True})
+
+
 def changed(settings: Any, assignments: Mapping[str, str]) -> Any:
     """Settings with some values replaced by what their texts say, of the type of the default.
 
@@ -76,10 +81,10 @@ def changed(settings: Any, assignments: Mapping[str, str]) -> Any:
     (10.0, 100.0, 1000.0)
     """
     values: dict[str, Any] = {}
+    free = [each.name for each in dataclasses.fields(settings) if not each.metadata.get("fixed")]
     for name, text in assignments.items():
-        if name not in settings.__dataclass_fields__:
-            known = ", ".join(settings.__dataclass_fields__)
-            raise ValueError(f"--set must name one of {known}, got {name!r}")
+        if name not in free:
+            raise ValueError(f"--set must name one of {', '.join(free)}, got {name!r}")
         values[name] = _parsed(name, text, getattr(settings, name))
     return dataclasses.replace(settings, **values)
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from eval.accuracy import mismatch_error, mismatch_interval
 from eval.collapse import nc1
+from eval.data import draw_samples
 from eval.synthetic import SeparableDistribution
 from stages import TwoStageClassifier
 
@@ -96,8 +97,8 @@ def run_job(job: Job, config: StudyConfig) -> JobResult:
         config.n_features, config.n_classes, margin=job.margin, random_state=job.seed
     )
     train, test, network = np.random.SeedSequence((job.seed, job.n)).generate_state(3)
-    x, y = law.sample(job.n, int(train))
-    x_test, y_test = law.sample(config.n_test, int(test))
+    x, y = draw_samples(law, job.n, int(train))
+    x_test, y_test = draw_samples(law, config.n_test, int(test))
     model = _network(config, int(network)).fit(x, y)
     error, low, high = mismatch_interval(y_test, model.predict(x_test))
     return JobResult(

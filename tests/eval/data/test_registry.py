@@ -114,5 +114,7 @@ def test_names_that_cannot_be_registered():
             register_dataset(name, lambda: (X, Y))
     with pytest.raises(TypeError, match=r"loader must be callable, got ndarray"):
         register_dataset("mine", X)
-    with pytest.raises(ValueError, match=r"'separable' is drawn, not loaded"):
+    with pytest.raises(
+        ValueError, match=r"'separable' is a distribution, .*: it is drawn, not loaded"
+    ):
         load_dataset("separable")

@@ -1,0 +1,109 @@
+"""Where an option is used: stated once, told by --help, and held against what was given."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+__all__ = [
+    "DRAWN",
+    "OUT",
+    "TABLES",
+    "Facts",
+    "Use",
+    "Uses",
+    "given",
+    "only_where_used",
+    "recorded",
+    "refuse_unused",
+]
+
+Facts = Mapping[str, Any]
+"""What is known of a command once its data are: the values of its options, and more."""
+
+
+@dataclass(frozen=True)
+class Use:
+    """Where an option does something.
+
+    Attributes
+    ----------
+    words : str
+        Follow the name of the option in a sentence, such as "is for --solver gibbs".
+    holds : callable
+        Of the facts, whether it is so.
+    """
+
+    words: str
+    holds: Callable[[Facts], bool]
+
+
+Uses = Mapping[str, Use]
+"""By parameter; one without an entry is always used."""
+
+OUT = Use("needs --out", lambda facts: facts["out"] is not None)
+
+DRAWN = Use("is for distributions, of which samples are drawn", lambda facts: facts["drawn"])
+
+TABLES: Uses = {
+    "target": Use(
+        "is for the columns of CSV, TSV and Parquet files and of OpenML",
+        lambda facts: "target" in facts["tables"],
+    ),
+    "index": Use(
+        "is for the columns of CSV, TSV and Parquet files and of OpenML",
+        lambda facts: "index" in facts["tables"],
+    ),
+    "separator": Use("is for text files such as CSV", lambda facts: "separator" in facts["tables"]),
+}
+"""Options of a table; "tables" among the facts are those of them that the source takes."""
+
+Command = Callable[..., Any]
+
+
+def only_where_used(uses: Uses) -> Callable[[click.Command], click.Command]:
+    """Let --help of a command say of each option where it is used."""
+
+    def told(command: click.Command) -> click.Command:
+        for parameter in command.params:
+            use = uses.get(parameter.name or "")
+            if use is not None and isinstance(parameter, click.Option):
+                words = f"[{use.words.removeprefix('is ')}]"
+                parameter.help = f"{parameter.help} {words}" if parameter.help else words
+        return command
+
+    return told
+
+
+def given(context: click.Context, name: str) -> bool:
+    """Tell whether an option stands on the command line."""
+    return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def refuse_unused(context: click.Context, uses: Uses, facts: Facts) -> None:
+    """Refuse an option that was given and does nothing.
+
+    Raises
+    ------
+    ValueError
+        With the name of the option, and where it is used.
+    """
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        use = uses.get(name)
+        if use is not None and given(context, name) and not use.holds(facts):
+            raise ValueError(f"{parameter.opts[0]} {use.words}: it would do nothing here")
+
+
+def recorded(config: Any, uses: Uses, facts: Facts) -> dict[str, Any]:
+    """The fields of a configuration that are used, for config.json."""
+    return {
+        name: value
+        for name, value in dataclasses.asdict(config).items()
+        if value is not None and (name not in uses or uses[name].holds(facts))
+    }

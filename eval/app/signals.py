@@ -1,0 +1,68 @@
+"""Signals that end a command, as exceptions: so that it lets go of what it holds."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+__all__ = ["Stopped", "catchable", "exit_status", "interrupts_held", "name_of"]
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that would end the process at once: of batch systems, and of a terminal that closes."""
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal other than that of Ctrl-C asks the process to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def name_of(stop: KeyboardInterrupt) -> str:
+    """What came, in the user's words."""
+    return signal.Signals(stop.number).name if isinstance(stop, Stopped) else "Ctrl-C"
+
+
+def exit_status(stop: KeyboardInterrupt) -> int:
+    """128 and the number of the signal, as shells have it."""
+    return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+
+
+@contextmanager
+def catchable() -> Iterator[None]:
+    """Raise :class:`Stopped` where a signal would end the process and leave its scratch folders.
+
+    A signal that is ignored or has a handler, as under nohup, is left as it is.
+    """
+
+    def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        raise Stopped(number)
+
+    free = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():  # Python allows it there alone
+        free = []
+    for number in free:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in free:
+            signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait until the end of the context; processes that start in it never see it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
