@@ -132,7 +132,7 @@ def test_laws_are_tried_where_they_are_loaded():
     register_dataset("sound", Law, replace=True)
     with pytest.raises(ValueError, match="deaf: sample"):
         load_distribution("deaf")
-    assert load_distribution("sound").sample(3, 0)[0].shape == (3, 2)
+    assert load_distribution("sound").sample(3, shifted())[0].shape == (3, 2)
 
 
 def test_draws_of_unlike_width_are_refused():
