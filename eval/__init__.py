@@ -1,6 +1,12 @@
 """Evaluation: data, test error, neural collapse, assumptions of the theory, baselines."""
 
-from eval.accuracy import Interval, mean_interval, mismatch_error, mismatch_interval
+from eval.accuracy import (
+    Interval,
+    mean_interval,
+    mismatch_error,
+    mismatch_interval,
+    repeated_error,
+)
 from eval.baselines import baseline_models, comparison_models
 from eval.collapse import (
     COLLAPSE_DEFINITIONS,
@@ -117,6 +123,7 @@ __all__ = [
     "read_table",
     "register_dataset",
     "registered_datasets",
+    "repeated_error",
     "separability",
     "sliced_wasserstein",
     "stein_discrepancy",

@@ -8,17 +8,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.special import expit, logit
+from scipy.stats import beta
 from scipy.stats import t as student
 
 __all__ = [
     "Interval",
     "error_interval",
+    "interval_of_counts",
     "mean_interval",
     "mismatch_error",
     "mismatch_interval",
     "repeated_error",
-    "share_interval",
 ]
 
 
@@ -60,15 +61,8 @@ def mismatch_interval(
 ) -> Interval:
     r"""Mismatch error with a confidence interval for its value in the population.
 
-    The error of class k is a binomial proportion with Wilson limits (l_k, u_k); their mean
-    over K classes gets the limits (Zou and Donner's recovery of variances, as Newcombe does
-    for a difference)
-
-    .. math:: \hat e - \tfrac1K \sqrt{\sum_k (\hat e_k - l_k)^2}, \qquad
-        \hat e + \tfrac1K \sqrt{\sum_k (u_k - \hat e_k)^2}.
-
-    Unlike a normal interval it has a width when no error was seen. It speaks of this one
-    classifier on fresh samples; the choice of the training set is not in it.
+    The interval is that of :func:`interval_of_counts`. It speaks of this one classifier on fresh
+    samples; the choice of the training set is not in it.
 
     Parameters
     ----------
@@ -84,83 +78,178 @@ def mismatch_interval(
     --------
     >>> estimate, low, high = mismatch_interval([0] * 50 + [1] * 50, [0] * 100)
     >>> estimate, round(low, 2), round(high, 2)
-    (0.5, 0.46, 0.54)
+    (0.5, 0.47, 0.53)
+    """
+    errors, counts = _class_errors(y_true, y_pred)
+    ends = interval_of_counts(errors * counts, counts, confidence=confidence)
+    return Interval(float(errors.mean()), *(float(end) for end in ends))
+
+
+def interval_of_counts(
+    wrong: ArrayLike, counts: ArrayLike, *, confidence: float = 0.95
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    r"""Confidence limits of a mean of K binomial proportions, the mismatch error of K classes.
+
+    Of x_k wrong among n_k samples of class k, the upper limit is a quantile of the beta law that
+    a binomial experiment of :math:`\nu` samples would have (Clopper and Pearson; Korn and
+    Graubard 1998 choose :math:`\nu` by the variance), all of it after one more error:
+
+    .. math:: u = \mathrm{Beta}^{-1}_{(1 + \text{confidence})/2}
+        \bigl(\nu \tilde e, \nu (1 - \tilde e)\bigr), \qquad
+        \nu = \frac{(1 + 1/m)\, \tilde e (1 - \tilde e)}{\tilde v}, \qquad
+        \tilde v = \frac{1}{K^2} \sum_k \frac{1}{n_k} \Bigl( \tilde e_k (1 - \tilde e_k)
+        + \frac{K - 1}{K} \frac{\tilde e (1 - \tilde e)}{n_k} \Bigr).
+
+    Here e_k = x_k / n_k, but in the class where that raises the mean the most the error is
+    (x + 1) / (n + 1); :math:`\tilde e` is the mean of these, or (m e + 1) / (m + 1) with
+    e the mean of x_k / n_k and m = K^2 / sum_k 1/n_k, whichever is larger: several small classes
+    that saw no error may all have some. The second term of the variance makes up for what
+    e_k (1 - e_k) lacks in small classes; it is right where all classes err alike, and too large
+    otherwise. The lower limit is 1 - u of the hits.
+
+    With K = 1 these are Clopper's and Pearson's limits, which cover at least as often as they
+    say. For more classes no theorem does; ``benchmarks/intervals.py`` measures it.
+
+    Parameters
+    ----------
+    wrong : array-like (..., K)
+        x_k, 0 to n_k.
+    counts : array-like (K,) or (..., K)
+        n_k >= 1.
+    confidence : float, default 0.95
+
+    Returns
+    -------
+    low, high : ndarray (...)
+        Between 0 and 1; 0 and 1 themselves only where there is no error, or no hit.
+
+    Examples
+    --------
+    >>> low, high = interval_of_counts([0, 0, 0, 0], [5000] * 4)
+    >>> float(low), round(float(high), 6)
+    (0.0, 0.000184)
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
-    errors, counts = _class_errors(y_true, y_pred)
-    z2 = float(norm.ppf((1 + confidence) / 2)) ** 2
-    centre = (errors + z2 / (2 * counts)) / (1 + z2 / counts)
-    half = np.sqrt(z2 * (errors * (1 - errors) / counts + z2 / (4 * counts**2))) / (1 + z2 / counts)
-    estimate = float(errors.mean())
-    below = math.hypot(*(errors - (centre - half))) / len(errors)
-    above = math.hypot(*(centre + half - errors)) / len(errors)
-    return Interval(estimate, max(0.0, estimate - below), min(1.0, estimate + above))
+    x, n = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (wrong, counts)))
+    level = (1 + confidence) / 2
+    return 1 - _upper_limit(n - x, n, level), _upper_limit(x, n, level)
 
 
-def mean_interval(values: ArrayLike, *, confidence: float = 0.95, overlap: float = 0.0) -> Interval:
-    r"""Mean of R repetitions with Student's t interval; the ends are NaN for one value.
+def _upper_limit(
+    x: NDArray[np.float64], n: NDArray[np.float64], level: float
+) -> NDArray[np.float64]:
+    """The upper limit of :func:`interval_of_counts`."""
+    classes = x.shape[-1]
+    most = ((n - x) / (n * (n + 1))).argmax(axis=-1)
+    more = np.arange(classes) == most[..., None]
+    each = (x + more) / (n + more)
+    m = classes**2 / (1 / n).sum(axis=-1)
+    error = np.maximum(each.mean(axis=-1), (m * (x / n).mean(axis=-1) + 1) / (m + 1))
+    spread = error * (1 - error)
+    lacking = (1 - 1 / classes) * spread[..., None] / n
+    variance = ((each * (1 - each) + lacking) / n).sum(axis=-1) / classes**2
+    some_hit = (x < n).any(axis=-1)
+    size = np.divide((1 + 1 / m) * spread, variance, out=np.ones_like(m), where=some_hit)
+    a, b = size * error, np.where(some_hit, size * (1 - error), 1.0)
+    return np.where(some_hit, beta.ppf(level, a, b), 1.0)
 
-    .. math:: \bar v \pm t_{R-1} \sqrt{(1/R + \text{overlap})\, s^2}
 
-    with s^2 the variance of the values. Repetitions with fresh data are independent, and
-    `overlap` is 0. Splits of one data set share samples: there `overlap` is
-    n_test / n_train (Nadeau & Bengio, Inference for the generalization error, 2003).
+def mean_interval(
+    values: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    overlap: float = 0.0,
+    within: tuple[float, float] = (-math.inf, math.inf),
+) -> Interval:
+    r"""Mean of R repetitions with Student's t interval, inside the range of the values.
+
+    .. math:: \bar v \pm h, \qquad h = t_{R-1} \sqrt{(1/R + \text{overlap})\, s^2}
+
+    with s^2 the variance of the values: exact for independent normal ones. Repetitions with fresh
+    data are independent, and `overlap` is 0. Splits of one data set share samples: there
+    `overlap` is n_test / n_train (Nadeau & Bengio, Inference for the generalization error, 2003).
+
+    Where the values have a range (a, b), the same interval is taken of g(mean), with a standard
+    error by the delta method, and carried back. It stays in the range without being cut off,
+    and covers skewed values better:
+
+    .. math:: g^{-1}\bigl(g(\bar v) \pm g'(\bar v)\, h\bigr), \qquad
+        g(v) = \log \frac{v - a}{b - v}, \quad \text{or } \log (v - a) \text{ for } b = \infty.
+
+    Values that are all equal have no variance to speak of, and one value has none: the ends are
+    NaN.
+
+    Parameters
+    ----------
+    values : array-like (R,)
+    confidence : float, default 0.95
+    overlap : float, default 0
+    within : tuple of float, default (-inf, inf)
+        The range: (0, 1) for errors and NC1, (-1, 1) for differences of them, (0, inf) for
+        losses and norms. Values may lie at its ends.
+
+    Raises
+    ------
+    ValueError
+        If a value lies outside `within`.
 
     Examples
     --------
     >>> [round(v, 3) for v in mean_interval([1.0, 2.0, 3.0])]
     [2.0, -0.484, 4.484]
+    >>> [round(v, 3) for v in mean_interval([1.0, 2.0, 3.0], within=(0, math.inf))]
+    [2.0, 0.578, 6.926]
     """
     v = np.asarray(values, dtype=np.float64)
+    least, largest = within
+    if len(v) and (v.min() < least or v.max() > largest):
+        raise ValueError(
+            f"values must lie between {least:g} and {largest:g}, got {v.min():g} to {v.max():g}"
+        )
     mean = float(v.mean())
-    if len(v) < 2:
+    if len(v) < 2 or v.min() == v.max():
         return Interval(mean, math.nan, math.nan)
     error = float(v.std(ddof=1)) * math.sqrt(1 / len(v) + overlap)
     half = float(student.ppf((1 + confidence) / 2, len(v) - 1)) * error
-    return Interval(mean, mean - half, mean + half)
-
-
-def share_interval(values: ArrayLike, *, overlap: float = 0.0) -> Interval:
-    """:func:`mean_interval` of what lies between 0 and 1, errors or NC1, with its ends there too.
-
-    Examples
-    --------
-    >>> [round(v, 3) for v in share_interval([0.0, 0.1, 0.2])]
-    [0.1, 0.0, 0.348]
-    """
-    mean, *ends = mean_interval(values, overlap=overlap)
-    # np.clip keeps the NaN ends of one value.
-    return Interval(mean, *(float(end) for end in np.clip(ends, 0.0, 1.0)))
+    if math.isinf(least):
+        return Interval(mean, mean - half, mean + half)
+    # The reach in log odds; with no upper end the odds are those against infinity.
+    reach = half * (1 / (mean - least) + 1 / (largest - mean))
+    if math.isinf(largest):
+        with np.errstate(over="ignore"):
+            low, high = least + (mean - least) * np.exp([-reach, reach])
+    else:
+        place = (mean - least) / (largest - least)
+        low, high = least + (largest - least) * expit(logit(place) + np.array([-reach, reach]))
+    return Interval(mean, float(low), float(high))
 
 
 def error_interval(errors: ArrayLike, pooled: Interval, overlap: float = 0.0) -> Interval:
     r"""Mean of R errors with Student's interval, no narrower than the test samples allow.
 
-    .. math:: l = \min(l_t, \bar e - (\hat e - \hat l)), \qquad
-        u = \max(u_t, \bar e + (\hat u - \hat e)),
+    .. math:: \min(l_t, l), \qquad \max(u_t, u),
 
-    within [0, 1]: (l_t, u_t) of :func:`eval.mean_interval` over the repetitions, and
-    (e, l, u) the binomial interval of all their test samples together: five folds without an
-    error do not prove that the error is 0. With R = 1 the latter is all there is. `overlap`
-    is that of :func:`eval.mean_interval`.
+    (l_t, u_t) of :func:`eval.mean_interval` within (0, 1) over the repetitions, and
+    (l, u) the interval of all their test samples together, see :func:`eval.mismatch_interval`:
+    five folds without an error do not prove that the error is 0. With R = 1 the latter is all
+    there is. `overlap` is that of :func:`eval.mean_interval`.
 
     Examples
     --------
     >>> error_interval([0.0, 0.0], Interval(0.0, 0.0, 0.02))
     Interval(estimate=0.0, low=0.0, high=0.02)
     """
-    mean, t_low, t_high = mean_interval(errors, overlap=overlap)
-    # fmin and fmax take the number where Student's ends are NaN, for one repetition.
-    low = float(np.fmin(t_low, mean - (pooled.estimate - pooled.low)))
-    high = float(np.fmax(t_high, mean + (pooled.high - pooled.estimate)))
-    return Interval(mean, max(0.0, low), min(1.0, high))
+    mean, low, high = mean_interval(errors, overlap=overlap, within=(0, 1))
+    # Student's ends may be NaN.
+    least, largest = np.nanmin([mean, low, pooled.low]), np.nanmax([mean, high, pooled.high])
+    return Interval(mean, float(least), float(largest))
 
 
 def repeated_error(runs: Sequence[Interval], overlap: float = 0.0) -> Interval:
-    r"""Mean of R test errors, each with the binomial interval (e, l, u) of its test samples.
+    r"""Mean of R test errors, each with the interval (e, l, u) of its test samples.
 
-    As :func:`error_interval`, with the mean of the binomial intervals in place of a pooled
+    As :func:`error_interval`, with the mean of these intervals in place of a pooled
     one: R fresh test sets (`overlap` 0) bring its ends sqrt(R) times nearer, splits of one
     data set do not.
 

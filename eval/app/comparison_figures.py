@@ -144,7 +144,7 @@ def _draw_curve(
     label: str,
     *,
     style: str = "-",
-    floor: float = 1e-12,
+    floor: float = 0.0,
 ) -> None:
     n = np.array([row["n"] for row in rows])
     values, low, high = np.maximum(np.array([row[name] for row in rows]).T, floor)

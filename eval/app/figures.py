@@ -116,10 +116,15 @@ def _features_alt(run: StoredRun) -> str:
         )
     one = run.history[run.history["stage"] == "one"]["nc1"]
     return (
-        f"Two scatter plots of the training features on the plane of the class means, one colour "
-        f"and marker a class: a mixed cloud before stage one (NC1 {one.iloc[0]:.3g}), "
-        f"clusters around the class means after it (NC1 {one.iloc[-1]:.3g})."
+        "Two scatter plots of the training features on the plane of the class means, one colour "
+        "and marker a class, large for the class means. Within the classes lie "
+        f"{_share(one.iloc[0])} of the variance of the features before stage one (NC1 "
+        f"{one.iloc[0]:.3g}), {_share(one.iloc[-1])} after it (NC1 {one.iloc[-1]:.3g})."
     )
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.3g} %"
 
 
 def _spectrum(run: StoredRun) -> Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from eval.app.certificates import MEANING, stored_certificate, verdict
-from eval.app.figure_kind import COLOURS
+from eval.app.figure_kind import COLOURS, FigureKind
 from eval.app.figures import draw_figures, figures_of
 from eval.app.findings import findings
 from eval.app.formats import number
+from eval.app.parameters import parameters_used
 from eval.app.run_folder import StoredRun, read_run, seal
 from eval.app.scores import table
 from eval.collapse import COLLAPSE_DEFINITIONS
@@ -25,6 +27,9 @@ __all__ = ["command_line", "refresh"]
 
 OPTIONS = {"n_neurons": "neurons", "n_hidden_features": "hidden-features", "max_iter": "steps"}
 """Parameters of the classifier whose option has another name."""
+
+WIDE = 8 * 72
+"""Points from which on a figure is wide: two panels or more."""
 
 
 def refresh(folder: Path) -> None:
@@ -64,24 +69,17 @@ def _render(run: StoredRun) -> str:
     rows = table(run.scores, run.metrics["overlap"])
     return environment.get_template("report.html.j2").render(
         run=run,
-        figures=[
-            {
-                "name": kind.name,
-                "title": kind.title,
-                "alt": kind.alt(run),
-                "uri": _data_uri(run.folder / "figures" / f"{kind.name}.svg"),
-            }
-            for kind in figures_of(run)
-        ],
+        figures=[_figure(run, kind) for kind in figures_of(run)],
         columns=list(rows.columns),
         rows=rows.to_numpy().tolist(),
         animation=_animation(run) if len(run.arrays["steps"]) > 1 else None,
+        animated=_animated(run),
         certificate=_sentences(run.metrics.get("certificate")),
         meaning=MEANING,
         number=_number,
         judged=findings(run.verdict) if run.verdict else [],
         command=command_line(run.config),
-        parameters=run.metrics["parameters"],
+        parameters=parameters_used(run),
         collapse=_collapse_rows(run),
     )
 
@@ -103,22 +101,49 @@ def _sentences(fields: dict[str, Any] | None) -> list[str]:
     return [verdict(certificate), describe_bounds(certificate)]
 
 
-def _collapse_rows(run: StoredRun) -> list[tuple[str, str, str, str]]:
-    """Title, training value, test value and ideal of every collapse metric."""
+def _collapse_rows(run: StoredRun) -> list[tuple[str, ...]]:
+    """Title, values on both sets, and ideals, of a simplex and of orthonormal columns of W."""
+    classes = len(run.metrics["classes"])
 
     def shown(part: str, name: str) -> str:
         entry = run.metrics["collapse"][part][name]
-        value = entry["value"]
-        return str(entry["status"]) if value is None else number(value, "{:.4g}")
+        if entry["value"] is None:
+            return str(entry["status"]).replace("_", " ")
+        return number(entry["value"], "{:.4g}")
 
     return [
-        (definition.title, shown("train", name), shown("test", name), f"{definition.ideal:g}")
+        (
+            definition.title,
+            shown("train", name),
+            shown("test", name),
+            f"{definition.ideal:g}",
+            "the same"
+            if definition.orthonormal_ideal is None
+            else f"{definition.orthonormal_ideal(classes):.4g}",
+        )
         for name, definition in COLLAPSE_DEFINITIONS.items()
     ]
 
 
-def _data_uri(path: Path) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+def _figure(run: StoredRun, kind: FigureKind) -> dict[str, Any]:
+    """What the page needs of a figure; a wide one is scrolled on a narrow screen, not shrunk."""
+    picture = (run.folder / "figures" / f"{kind.name}.svg").read_bytes()
+    points = re.search(rb'<svg[^>]* width="([0-9.]+)pt"', picture)
+    return {
+        "name": kind.name,
+        "title": kind.title,
+        "alt": kind.alt(run),
+        "wide": points is not None and float(points[1]) > WIDE,
+        "uri": "data:image/svg+xml;base64," + base64.b64encode(picture).decode("ascii"),
+    }
+
+
+def _animated(run: StoredRun) -> str:
+    """What the animation shows, in words."""
+    nc1 = run.history.loc[run.history["stage"] == "one"].get("nc1")
+    values = [] if nc1 is None else nc1.dropna().tolist()
+    fall = f": NC1 goes from {values[0]:.3g} to {values[-1]:.3g}" if values else ""
+    return f"Animation: training features on the class-mean plane along stage one{fall}."
 
 
 def _animation(run: StoredRun) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from eval.accuracy import Interval, mean_interval, repeated_error, share_interval
+from eval.accuracy import Interval, mean_interval, repeated_error
 from eval.app.formats import as_text, number
 from eval.comparison import OURS
 
@@ -29,7 +29,7 @@ class Score:
 def summarize(values: list[float | None], overlap: float) -> Interval | None:
     """Mean share over the repetitions, with its interval; None for a method without it."""
     numbers = [value for value in values if value is not None]
-    return share_interval(numbers, overlap=overlap) if numbers else None
+    return mean_interval(numbers, overlap=overlap, within=(0, 1)) if numbers else None
 
 
 def summarize_error(scores: list[Score], overlap: float) -> Interval | None:
@@ -48,9 +48,8 @@ def paired_difference(scores: dict[str, list[Score]], name: str, overlap: float)
     ours = [score.test_error for score in scores[OURS]][: len(other)]
     if name == OURS or len(ours) < 2 or None in other:
         return None
-    return mean_interval(
-        np.array(other, dtype=float) - np.array(ours, dtype=float), overlap=overlap
-    )
+    difference = np.array(other, dtype=float) - np.array(ours, dtype=float)
+    return mean_interval(difference, overlap=overlap, within=(-1, 1))
 
 
 def table(scores: dict[str, list[Score]], overlap: float) -> pd.DataFrame:

@@ -81,7 +81,11 @@ class CollapseDefinition:
         over the samples is needed.
     title : str
     ideal : float
-        Value at exact collapse.
+        Value at exact collapse with the columns of W a simplex too, for `nc2_orthogonal_w` an
+        orthogonal frame.
+    orthonormal_ideal : callable or None
+        Of K: the value at exact collapse on an orthonormal W, as W_0 is; None where it is
+        `ideal`.
     global_mean : str
         "weighted", "unweighted", or "none" where no global mean enters.
     undefined_under : tuple of CollapseStatus
@@ -93,6 +97,7 @@ class CollapseDefinition:
     ideal: float
     global_mean: Literal["weighted", "unweighted", "none"]
     undefined_under: tuple[CollapseStatus, ...]
+    orthonormal_ideal: Callable[[int], float] | None = None
 
 
 def measure(geometry: Geometry, name: str) -> CollapseValue:
@@ -192,6 +197,26 @@ def simplex_distance(vectors: Array) -> float:
     return _gram_distance(vectors, (np.eye(k) - 1 / k) / math.sqrt(k - 1))
 
 
+def frame_distance(k: int) -> float:
+    r"""Distance of K orthonormal vectors to the simplex, by :func:`simplex_distance`.
+
+    With G = I the inner product of the two unit matrices is tr(I - 11^T/K) / sqrt(K (K-1)) =
+    sqrt(1 - 1/K), so the distance is
+
+    .. math:: \sqrt{2 - 2 \sqrt{1 - 1/K}},
+
+    whatever the vectors. It is also :func:`self_duality` of features that have collapsed onto
+    an orthonormal W: the class means are its columns up to a factor, M is W^T less its mean row,
+    and <W^T, M> = |M|^2 = K - 1.
+
+    Examples
+    --------
+    >>> round(frame_distance(4), 4)
+    0.5176
+    """
+    return math.sqrt(2 - 2 * math.sqrt(1 - 1 / k))
+
+
 def orthogonal_distance(vectors: Array) -> float:
     r"""Distance of the normalised Gram matrix to that of an orthogonal frame.
 
@@ -252,7 +277,11 @@ _COLUMNS = "the columns of W"
 
 
 def _geometric(
-    formula: Callable[[Array], float], title: str, *extra: CollapseStatus, centred: bool = True
+    formula: Callable[[Array], float],
+    title: str,
+    *extra: CollapseStatus,
+    centred: bool = True,
+    orthonormal: Callable[[int], float] | None = None,
 ) -> tuple[CollapseDefinition, CollapseDefinition]:
     """An NC2 metric: of the class means, and of the columns of W."""
     means = CollapseDefinition(
@@ -269,6 +298,7 @@ def _geometric(
         0.0,
         "none",
         (*_LAYER, *of_layer),
+        orthonormal,
     )
     return means, columns
 
@@ -276,8 +306,19 @@ def _geometric(
 _NC2 = {
     "equinorm": _geometric(equinorm, "variation of the norms"),
     "equiangular": _geometric(equiangular, "deviation of the cosines", _S.MEAN_AT_CENTRE),
-    "cosine_gap": _geometric(cosine_gap, "mean |cos + 1/(K-1)|", _S.NO_SIMPLEX, _S.MEAN_AT_CENTRE),
-    "simplex": _geometric(simplex_distance, "distance to the simplex ETF", _S.NO_SIMPLEX),
+    "cosine_gap": _geometric(
+        cosine_gap,
+        "mean |cos + 1/(K-1)|",
+        _S.NO_SIMPLEX,
+        _S.MEAN_AT_CENTRE,
+        orthonormal=lambda k: 1 / (k - 1),
+    ),
+    "simplex": _geometric(
+        simplex_distance,
+        "distance to the simplex ETF",
+        _S.NO_SIMPLEX,
+        orthonormal=frame_distance,
+    ),
     "orthogonal": _geometric(
         orthogonal_distance,
         "distance to an orthogonal frame",
@@ -317,6 +358,7 @@ COLLAPSE_DEFINITIONS: dict[str, CollapseDefinition] = {
         0.0,
         "unweighted",
         (*_LAYER, *_MEANS),
+        frame_distance,
     ),
     "nc4": CollapseDefinition(
         nearest_mean_agreement,

@@ -26,7 +26,7 @@ class Ranking:
         1 for the smallest mean test error; equal errors share the smaller rank.
     difference : Interval
         Mean test error minus that of the first, paired by fold, with the 95 % interval of
-        :func:`eval.mean_interval`.
+        :func:`eval.mean_interval`, which goes with the p-value; without ends for the first itself.
     stderr : float
         Standard error of the difference, see :func:`corrected_test`.
     p_value, p_holm : float

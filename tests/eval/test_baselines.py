@@ -167,7 +167,9 @@ def test_differences_are_paired_by_fold(three_folds):
     ours = np.array([record.test_error for record in three_folds.of(OURS)])
     half = student.ppf(0.975, 2) * math.sqrt((1 / 3 + 50 / 100) * (other - ours).var(ddof=1))
     mean = (other - ours).mean()
-    assert three_folds.difference("1-NN") == pytest.approx((mean, mean - half, mean + half))
+    # On the scale of artanh, for differences lie between -1 and 1.
+    ends = np.tanh(np.arctanh(mean) + half / (1 - mean**2) * np.array([-1, 1]))
+    assert three_folds.difference("1-NN") == pytest.approx((mean, *ends))
     summary = {row.method: row for row in three_folds.summary()}
     assert summary["1-NN"].difference == three_folds.difference("1-NN")
     assert summary[OURS].difference is None

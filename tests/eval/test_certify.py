@@ -98,7 +98,7 @@ def test_report_of_the_solver_has_the_figures_of_what_there_is(solved):
     text = (out / "report.html").read_text()
     assert "Certificate of stage one" in text
     assert "certified: relative gap" in text
-    assert "The features while they collapse" not in text
+    assert "The features along stage one" not in text
     names = {path.stem for path in (out / "figures").iterdir()}
     assert names == {"closing", "features", "spectrum", "confusion", "comparison"}
     with Image.open(out / "figures" / "closing.png") as image:

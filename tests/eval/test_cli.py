@@ -1,4 +1,5 @@
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -230,12 +231,13 @@ def test_interval_of_repetitions_without_errors_has_a_width():
     assert summarize_error(scores, 0.5) == pytest.approx((0.0, 0.0, 4e-4))
     spread = [Score(0.0, e, (e, e), None, None, 1.0) for e in (0.1, 0.2, 0.3)]
     half = 4.302653 * 0.1
-    assert summarize_error(spread, 0.0).high == pytest.approx(0.2 + half / 3**0.5)
-    assert summarize_error(spread, 0.5).high == pytest.approx(0.2 + half * (5 / 6) ** 0.5)
+    for overlap, share in ((0.0, 1 / 3), (0.5, 5 / 6)):
+        odds = 0.2 / 0.8 * math.exp(half * share**0.5 / (0.2 * 0.8))
+        assert summarize_error(spread, overlap).high == pytest.approx(odds / (1 + odds))
     assert summarize_error([Score(None, None, None, 0.5, 0.5, None)], 0.0) is None
     pairs = {OURS: spread, "other": spread[::-1]}
-    half *= 2 * (5 / 6) ** 0.5
-    assert paired_difference(pairs, "other", 0.5) == pytest.approx((0.0, -half, half))
+    end = math.tanh(2 * half * (5 / 6) ** 0.5)
+    assert paired_difference(pairs, "other", 0.5) == pytest.approx((0.0, -end, end))
 
 
 def test_force_spares_foreign_folders_links_and_the_working_directory(tmp_path, monkeypatch):

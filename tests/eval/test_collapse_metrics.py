@@ -211,6 +211,19 @@ def test_an_orthogonal_frame_is_ideal():
     assert metrics.nc2_simplex.value == pytest.approx(0, abs=1e-15)
 
 
+@given(seed=st.integers(0, 2**32 - 1), k=st.integers(2, 8), extra=st.integers(0, 8))
+@settings(max_examples=30, deadline=None)
+def test_collapse_onto_an_orthonormal_layer_has_its_own_ideal(seed, k, extra):
+    rng = numpy_generator(seed)
+    w = np.linalg.qr(rng.normal(size=(k + extra, k)))[0]
+    labels = np.repeat(np.arange(k), 3)
+    metrics = collapse_metrics(2.5 * w.T[labels], labels, 0.7 * w).as_dict()
+    for name, definition in COLLAPSE_DEFINITIONS.items():
+        of_k = definition.orthonormal_ideal
+        ideal = definition.ideal if of_k is None else of_k(k)
+        assert metrics[name].value == pytest.approx(ideal, abs=1e-7), name
+
+
 @given(seed=st.integers(0, 2**32 - 1), shape=st.sampled_from(SHAPES))
 @settings(max_examples=40, deadline=None)
 def test_rotation_scale_relabelling_and_order_change_nothing(seed, shape):

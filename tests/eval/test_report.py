@@ -1,5 +1,8 @@
 import json
+import math
 import re
+from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,11 +14,14 @@ from PIL import Image
 from seeds import numpy_generator
 
 from eval.app.cli import main
-from eval.app.figures import figures_of
+from eval.app.figures import FIGURES, figures_of
 from eval.app.geometry import class_mean_axes
+from eval.app.parameters import parameters_used
 from eval.app.report import _animation, command_line
 from eval.app.run_folder import read_run
+from eval.collapse import COLLAPSE_DEFINITIONS
 
+TITLE = "Collapse of the features"
 ARTEFACTS = Path(__file__).parents[2] / "build" / "artefacts"
 # The options of `make demo`, with fewer steps and test samples.
 DEMO = ["--data", "separable", "--activation", "sigmoid", "--gamma", "3", "--controls"]
@@ -125,6 +131,61 @@ def test_plane_keeps_what_separates_two_means():
     assert np.linalg.norm(means[1] - means[0]) == pytest.approx(5.0, abs=1e-2)
 
 
+def cells(text, heading):
+    """The rows of the first table below a heading, as lists of texts."""
+    table = text.split(f"<h2>{heading}</h2>")[1].split("</table>")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
+    return [
+        [re.sub(r"<[^>]*>", "", cell) for cell in re.findall(r"<t[hd].*?</t[hd]>", row)]
+        for row in rows
+    ]
+
+
+def test_the_report_tells_the_parameters_that_were_used(run):
+    stored = read_run(run)
+    found = dict(cells((run / "report.html").read_text(), "To repeat it")[1:])
+    assert set(found) == set(stored.metrics["parameters"])
+    assert not {"auto", "None"} & set(found.values())
+    sizes = stored.history.loc[stored.history["stage"] == "one", "step_size"]
+    assert found["step_size"] == f"auto: {sizes.min():.4g} to {sizes.max():.4g}"
+    assert found["lambda_rho"] == found["lambda_w"] == "default: 1/beta = 0.0001"
+    assert found["n_hidden_features"] == "auto: 16"
+    assert found["batch_size"] == "default: all 400 samples"
+    assert found["gamma"] == "3"
+    assert found["tol"] == found["n_particles"] == found["flow_max_iter"] == "not used"
+
+
+def test_parameters_of_the_solver_and_of_the_flow(run):
+    stored = read_run(run)
+    given = stored.metrics["parameters"] | {"solver": "gibbs", "lambda_rho": 0.5, "beta": math.inf}
+    solved = replace(stored, metrics=stored.metrics | {"parameters": given})
+    found = dict(parameters_used(solved))
+    assert found["max_iter"] == found["step_size"] == found["flow_max_iter"] == "not used"
+    assert (found["lambda_rho"], found["lambda_w"]) == ("0.5", "default: 0.5")
+    flow = replace(solved, metrics={"parameters": given | {"stage_two": "flow"}})
+    assert dict(parameters_used(flow))["flow_max_iter"] == "default: 200"
+
+
+def test_ideals_are_those_that_can_be_reached(run):
+    rows = {row[0]: row[1:] for row in cells((run / "report.html").read_text(), TITLE)[1:]}
+    assert len(rows) == len(COLLAPSE_DEFINITIONS)
+    layer = rows["NC2, distance to the simplex ETF, the columns of W"]
+    # Four orthonormal columns: sqrt(2 - 2 sqrt(3/4)).
+    assert layer[2:] == ["0", "0.5176"]
+    assert rows["NC2, mean |cos + 1/(K-1)|, the columns of W"][3] == "0.3333"
+    assert rows["NC1, within / total"][2:] == ["0", "the same"]
+
+
+def test_the_caption_of_the_features_says_what_nc1_says(run):
+    stored = read_run(run)
+    history = stored.history.copy()
+    history.loc[history["stage"] == "one", "nc1"] = np.linspace(0.97, 0.556, len(history) - 2)
+    (caption,) = (k.alt(replace(stored, history=history)) for k in FIGURES if k.name == "features")
+    assert "lie 97 % of the variance" in caption
+    assert "55.6 % after it (NC1 0.556)" in caption
+    assert "cluster" not in caption
+
+
 @pytest.mark.slow
 def test_report_in_a_browser(run, tmp_path):
     url = (run / "report.html").as_uri()
@@ -136,7 +197,7 @@ def test_report_in_a_browser(run, tmp_path):
     assert "step 200, NC1" in page.dom
     assert page.dom.count("<tr>") > 8
     assert len(re.findall(r"<img [^>]*alt=", page.dom)) == len(figures_of(read_run(run)))
-    for name, width, height in (("desktop", 1100, 4400), ("phone", 500, 5200)):
+    for name, width, height in (("desktop", 1100, 4400), ("phone", 390, 6500)):
         picture = ARTEFACTS / f"report-{name}.png"
         screenshot(url, picture, tmp_path, width, height)
         with Image.open(picture) as image:
@@ -144,3 +205,29 @@ def test_report_in_a_browser(run, tmp_path):
         # The pictures of the page are there: ink in the animation and below it.
         assert (pixels[500:1000] < 200).mean() > 0.005
         assert (pixels[1000:] < 200).mean() > 0.005
+
+
+# A window of Chromium is never narrower than 500 pixels, a frame in it may be.
+FRAME = """<iframe id="page" style="width: {width}px; height: 2000px; border: 0" srcdoc="{page}">
+</iframe><script>
+const frame = document.getElementById("page"), result = document.documentElement.dataset;
+frame.addEventListener("load", () => {{
+  const seen = [...frame.contentDocument.querySelectorAll("body, body *")]
+    .filter((e) => e.clientWidth > 0 && !e.closest("thead"));
+  result.cut = seen.filter((e) => e.scrollWidth > e.clientWidth + 1 && !e.closest("figure"))
+    .map((e) => e.tagName).join(" ");
+  result.right = Math.max(...seen.filter((e) => e.matches("td, th, p, figure"))
+    .map((e) => e.getBoundingClientRect().right));
+}});
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [390, 1200])
+def test_nothing_of_the_report_is_cut_off(run, tmp_path, width):
+    # Pictures of several panels alone may be scrolled.
+    page = tmp_path / "page.html"
+    page.write_text(FRAME.format(width=width, page=escape((run / "report.html").read_text())))
+    dom = visit(page.as_uri(), tmp_path).dom
+    assert 'data-cut=""' in dom
+    assert float(re.search(r'data-right="([0-9.]+)"', dom)[1]) <= width

@@ -295,9 +295,10 @@ def test_means_intervals_and_rates_of_known_results():
         (0.1, 64, 3),
         (0.1, 256, 3),
     ]
-    half = 4.3026527 * 0.05 / math.sqrt(3)
-    assert rows[0]["test_error"] == pytest.approx((0.5, 0.5 - half, 0.5 + half))
-    assert rows[0]["nc1_test"] == pytest.approx((1 / 8, 1 / 8, 1 / 8))
+    # On the scale of log odds, whose slope at 1/2 is 4.
+    reach = math.exp(4 * 4.3026527 * 0.05 / math.sqrt(3))
+    assert rows[0]["test_error"] == pytest.approx((0.5, 1 / (1 + reach), reach / (1 + reach)))
+    assert rows[0]["nc1_test"] == pytest.approx((1 / 8, math.nan, math.nan), nan_ok=True)
     for rate in fit_rates(config, rows):
         assert rate["rate"] == pytest.approx((1.0, 1.0, 1.0))
 

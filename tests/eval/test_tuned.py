@@ -282,7 +282,7 @@ def test_ranks_differences_and_p_values_of_known_errors():
     half = 4.3026527 * math.sqrt((1 / 3 + 1 / 4) * d.var(ddof=1))
     assert rows[1].difference == pytest.approx((0.05, 0.05 - half, 0.05 + half))
     assert rows[1].stderr == pytest.approx(half / 4.3026527)
-    assert rows[0].difference == (0, 0, 0)
+    assert rows[0].difference == pytest.approx((0, math.nan, math.nan), nan_ok=True)
     assert math.isnan(rows[0].p_value)
     assert (rows[1].p_value, rows[2].p_value) == pytest.approx(
         [corrected_test(row, 1 / 4)[1] for row in (d, np.subtract(bad, other))]

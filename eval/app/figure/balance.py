@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from eval.app.figure.recipe import Measured, Recipe, Rows, mean_of
+from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, mean_of
 from eval.app.figure.separable import problem_of_draw
 from eval.collapse import balancedness, nc1
 from eval.synthetic import SeparableDistribution
@@ -155,7 +155,7 @@ def _measure(_: BalanceSettings, frame: pd.DataFrame) -> list[Measured]:
         mean_of("|E aa^T|_op, late average", late["moment_norm"]),
         mean_of("|W|_op, late average", late["layer_norm"]),
         mean_of("loss, late average", late["loss"]),
-        mean_of("NC1, late average", late["nc1"]),
+        mean_of("NC1, late average", late["nc1"], within=SHARE),
     ]
 
 

@@ -13,7 +13,7 @@ import torch
 
 from eval.accuracy import Interval, mismatch_error
 from eval.app.figure.images import SCALES, Samples, balanced_samples, load_inputs
-from eval.app.figure.recipe import Measured, Recipe, Rows, fixed, mean_of
+from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, fixed, mean_of
 from eval.collapse import balancedness, collapse_observers
 from gibbs import LangevinResult, Problem, run_langevin, sample_normal
 from gibbs.langevin import LangevinState, Observer
@@ -183,15 +183,16 @@ def measure_curves(_: DescentSettings, frame: pd.DataFrame) -> list[Measured]:
     found = []
     for name, title in (("loss", "loss"), ("nc1", "NC1"), ("gradient_norm", "gradient norm")):
         fall = first[name] / last[name]
+        within = SHARE if name == "nc1" else (0.0, math.inf)
         found += [
-            mean_of(f"{title} at the start", first[name]),
-            mean_of(f"{title} at the end", last[name]),
+            mean_of(f"{title} at the start", first[name], within=within),
+            mean_of(f"{title} at the end", last[name], within=within),
             Measured(
                 f"{title} falls by a factor; least and largest of the runs",
                 Interval(float(fall.mean()), float(fall.min()), float(fall.max())),
             ),
         ]
-    return [*found, mean_of("training error at the end", last["train_error"])]
+    return [*found, mean_of("training error at the end", last["train_error"], within=SHARE)]
 
 
 def _measure_balance(settings: DescentSettings, frame: pd.DataFrame) -> list[Measured]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from PIL import Image
 
-from eval.accuracy import mean_interval
+from eval.accuracy import Interval, mean_interval
 from eval.app.figure.balance import BalanceSettings
 from eval.app.figure.collapse import CollapseSettings
 from eval.app.figure.descent import PAPER_NB, DescentSettings
-from eval.app.figure.recipe import Recipe
+from eval.app.figure.recipe import SHARE, Recipe, error_of
 from eval.app.figure.temperature import TemperatureSettings, power_laws
 from eval.app.figure.two_stage import STAGES, TwoStageSettings
 from eval.app.figure_kind import COLOURS
@@ -132,7 +134,8 @@ def _draw_temperature(settings: TemperatureSettings, frame: pd.DataFrame) -> Fig
     ):
         for shift, (column, title) in enumerate(columns):
             colour = COLOURS[2 * shift if len(columns) > 1 else 1]
-            _points(axes, frame, column, colour, title)
+            within = SHARE if column == "nc1" else (0.0, math.inf)
+            _points(axes, frame, column, colour, title, within)
             _law(axes, fits[column])
         axes.plot([], [], "o", color="grey", label="certified")
         if not frame["certified"].all():
@@ -142,14 +145,30 @@ def _draw_temperature(settings: TemperatureSettings, frame: pd.DataFrame) -> Fig
     return figure
 
 
-def _points(axes: Axes, frame: pd.DataFrame, column: str, colour: str, title: str) -> None:
+def _points(
+    axes: Axes,
+    frame: pd.DataFrame,
+    column: str,
+    colour: str,
+    title: str,
+    within: tuple[float, float],
+) -> None:
     """Mean with its interval over the seeds, and every run by what its certificate says."""
     for marker, mine in (("o", frame[frame["certified"]]), ("x", frame[~frame["certified"]])):
         axes.plot(mine["beta"], mine[column], marker, color=colour, ms=4, alpha=0.6, mew=1.2)
-    ends = frame.groupby("beta")[column].apply(lambda v: pd.Series(mean_interval(v))).unstack()
-    ends = ends.clip(lower=float(frame[column].min()) / 3)
-    axes.plot(ends.index, ends[0], color=colour, label=f"{title}, mean and 95 %")
-    axes.fill_between(ends.index, ends[1], ends[2], color=colour, alpha=BAND, linewidth=0)
+    betas, means, low, high = _means(
+        frame, "beta", lambda runs: mean_interval(runs[column], within=within)
+    )
+    axes.plot(betas, means, color=colour, label=f"{title}, mean and 95 %")
+    axes.fill_between(betas, low, high, color=colour, alpha=BAND, linewidth=0)
+
+
+def _means(
+    frame: pd.DataFrame, along: str, measure: Callable[[pd.DataFrame], Interval]
+) -> NDArray[np.float64]:
+    """Values of a column, and of the runs at each of them estimate, low and high (4, k)."""
+    rows = [(float(str(at)), *measure(runs)) for at, runs in frame.groupby(along)]
+    return np.array(rows, dtype=np.float64).T
 
 
 def _law(axes: Axes, fit: PowerLaw) -> None:
@@ -183,7 +202,14 @@ def _draw_generalization(config: StudyConfig, frame: pd.DataFrame) -> Figure:
             means = group.groupby("n")[column].mean()
             fit = fit_power_law(means.index.tolist(), means, floor=low)
             label = f"tau/M = {margin:g}" + _slope(fit)
-            _interval_curve(axes, group, column, colour, label, floor=max(low, 1e-12))
+            curve = _means(
+                group,
+                "n",
+                error_of
+                if column == "test_error"
+                else lambda runs: mean_interval(runs["nc1_test"], within=SHARE),
+            )
+            _interval_curve(axes, curve, colour, label, floor=low)
         if column == "test_error":
             axes.axhline(floor, color="grey", linewidth=0.8)
             axes.text(
@@ -213,16 +239,15 @@ def _slope(fit: PowerLaw) -> str:
 
 
 def _interval_curve(
-    axes: Axes, group: pd.DataFrame, column: str, colour: str, label: str, *, floor: float
+    axes: Axes, curve: NDArray[np.float64], colour: str, label: str, *, floor: float
 ) -> None:
-    """Mean and 95 % interval over the seeds; hollow and at the floor where nothing was seen."""
-    ends = group.groupby("n")[column].apply(lambda v: pd.Series(mean_interval(v))).unstack()
-    n, seen = ends.index.to_numpy(), (ends[0] > floor).to_numpy()
-    ends = ends.clip(lower=floor)
-    axes.plot(n, ends[0], color=colour, label=label)
-    axes.plot(n[seen], ends[0][seen], "o", color=colour, ms=4)
-    axes.plot(n[~seen], ends[0][~seen], "v", color=colour, markerfacecolor="white")
-    axes.fill_between(n, ends[1], ends[2], color=colour, alpha=BAND, linewidth=0)
+    """Mean and 95 % interval over the seeds; what is below the floor is drawn at it, hollow."""
+    n, seen = curve[0], curve[1] > floor
+    means, low, high = np.maximum(curve[1:], floor)
+    axes.plot(n, means, color=colour, label=label)
+    axes.plot(n[seen], means[seen], "o", color=colour, ms=4)
+    axes.plot(n[~seen], means[~seen], "v", color=colour, markerfacecolor="white")
+    axes.fill_between(n, low, high, color=colour, alpha=BAND, linewidth=0)
 
 
 def _draw_two_stage(settings: TwoStageSettings, frame: pd.DataFrame) -> Figure:
@@ -244,11 +269,13 @@ def _draw_two_stage(settings: TwoStageSettings, frame: pd.DataFrame) -> Figure:
                 table = table.clip(lower=floor)
             _curve(axes, table, COLOURS[colour], STAGES[stage], style=style)
         ridge = frame[frame["stage"] == "ridge"][column]
-        shown = np.maximum(ridge.mean(), floor if column == "test_error" else 0.0)
+        if column == "test_error":
+            ridge = ridge.clip(lower=floor)
+        spread = float(np.nan_to_num(ridge.std()))
         axes.errorbar(
-            settings.steps,
-            shown,
-            yerr=ridge.std(),
+            [settings.steps],
+            [ridge.mean()],
+            yerr=[[min(spread, ridge.mean() - ridge.min())], [spread]],
             fmt="D",
             color=COLOURS[2],
             capsize=3,

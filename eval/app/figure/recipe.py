@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
-from eval.accuracy import Interval, mean_interval
+from eval.accuracy import Interval, mean_interval, repeated_error
 
-__all__ = ["Measured", "Recipe", "Rows", "changed", "fixed", "mean_of"]
+__all__ = ["SHARE", "Measured", "Recipe", "Rows", "changed", "error_of", "fixed", "mean_of"]
+
+SHARE = (0.0, 1.0)
+"""The range of an error and of NC1."""
 
 Rows = list[dict[str, Any]]
 
@@ -25,9 +29,21 @@ class Measured:
     paper: str = ""
 
 
-def mean_of(quantity: str, values: Any, paper: str = "") -> Measured:
-    """Mean over the runs with Student's 95 % interval."""
-    return Measured(quantity, mean_interval(values), paper)
+def mean_of(
+    quantity: str,
+    values: Any,
+    paper: str = "",
+    *,
+    within: tuple[float, float] = (0.0, math.inf),
+) -> Measured:
+    """Mean over the runs with the 95 % interval of :func:`eval.mean_interval`."""
+    return Measured(quantity, mean_interval(values, within=within), paper)
+
+
+def error_of(runs: pd.DataFrame) -> Interval:
+    """Mean of the columns `test_error`, by :func:`eval.repeated_error` with their ends."""
+    columns = ["test_error", "test_error_low", "test_error_high"]
+    return repeated_error([Interval(*row) for row in runs[columns].to_numpy().tolist()])
 
 
 @dataclass(frozen=True)

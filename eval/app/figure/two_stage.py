@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from eval.accuracy import mismatch_error
-from eval.app.figure.recipe import Measured, Recipe, Rows, mean_of
+from eval.accuracy import mismatch_interval
+from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, error_of, mean_of
 from eval.app.figure.separable import problem_of_draw
 from eval.collapse import nc1
 from eval.synthetic import SeparableDistribution
@@ -80,13 +80,16 @@ class _Bench:
         """Loss, NC1 and error at one step."""
         h = features(problem.x, cloud, problem.sigma)
         predicted = features(self.x_test, cloud, problem.sigma) @ problem.w
+        error, low, high = mismatch_interval(self.y_test, predicted.argmax(1).numpy())
         return {
             "run": self.seed,
             "stage": stage,
             "step": step,
             "loss": float(data_loss(outputs(h, problem.w, problem.gamma), problem.y)),
             "nc1": nc1(h, self.y),
-            "test_error": mismatch_error(self.y_test, predicted.argmax(1).numpy()),
+            "test_error": error,
+            "test_error_low": low,
+            "test_error_high": high,
         }
 
     def follow(
@@ -137,13 +140,15 @@ def _jobs(settings: TwoStageSettings) -> dict[str, Callable[[], Rows]]:
 
 
 def _measure(_: TwoStageSettings, frame: pd.DataFrame) -> list[Measured]:
-    ends = frame.groupby(["run", "stage"], sort=False).last()
-    titles = {"loss": "loss", "nc1": "NC1", "test_error": "test error"}
-    return [
-        mean_of(f"{titles[name]} at the end of {words}", ends.xs(stage, level="stage")[name])
-        for stage, words in STAGES.items()
-        for name in titles
-    ]
+    found = []
+    for stage, words in STAGES.items():
+        runs = frame[frame["stage"] == stage].groupby("run").last()
+        found += [
+            mean_of(f"loss at the end of {words}", runs["loss"]),
+            mean_of(f"NC1 at the end of {words}", runs["nc1"], within=SHARE),
+            Measured(f"test error at the end of {words}", error_of(runs)),
+        ]
+    return found
 
 
 FIGURE = Recipe(

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import linregress
 from scipy.stats import t as student
 
-from eval.accuracy import Interval, repeated_error, share_interval
+from eval.accuracy import Interval, mean_interval, repeated_error
 from eval.app.study.jobs import JobResult, StudyConfig
 
 __all__ = ["PowerLaw", "fit_power_law", "fit_rates", "summarize"]
@@ -79,7 +79,10 @@ def summarize(config: StudyConfig, results: list[JobResult]) -> list[dict[str, A
         for n in sorted(config.sizes):
             runs = [r for r in results if (r.margin, r.n) == (margin, n)]
             row: dict[str, Any] = {"margin": margin, "n": n, "seeds": len(runs)}
-            row |= {name: share_interval([getattr(r, name) for r in runs]) for name in QUANTITIES}
+            row |= {
+                name: mean_interval([getattr(r, name) for r in runs], within=(0, 1))
+                for name in QUANTITIES
+            }
             row["test_error"] = repeated_error(
                 [Interval(r.test_error, r.test_error_low, r.test_error_high) for r in runs]
             )
