@@ -6,6 +6,7 @@ A number written into a test would stay where it is when `--seed-offset` moves t
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,7 @@ def _of_call(node: ast.Call) -> Iterator[tuple[int, str]]:
     words = {keyword.arg for keyword in node.keywords}
     of_library = name.startswith(("np.random.", "numpy.random.", "torch."))
     if last == "manual_seed" or (of_library and last in MAKERS):
-        seeded = node.args and "shifted(" in ast.unparse(node.args[0])
+        seeded = node.args and re.match(r"(shifted|stated)\(", ast.unparse(node.args[0]))
         if not seeded:
             yield node.lineno, f"{name}: use seeded() or numpy_generator()"
     if name.startswith("torch.") and last in DRAWS and "generator" not in words:

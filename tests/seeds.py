@@ -23,9 +23,19 @@ def shifted(number: int = 0) -> int:
     return number + 1000 * _offset
 
 
+def stated(number: int = 0) -> int:
+    """A seed that no option moves, since the code under test draws with it too."""
+    return number
+
+
 def seeded(number: int = 0) -> torch.Generator:
     """Torch generator on the CPU, at the start of its stream."""
     return torch.Generator().manual_seed(shifted(number))
+
+
+def unmoved(number: int = 0) -> torch.Generator:
+    """Torch generator that no option moves: of the code under test, or of a chosen instance."""
+    return torch.Generator().manual_seed(number)
 
 
 def numpy_generator(number: int | list[int] = 0) -> np.random.Generator:

@@ -76,7 +76,7 @@ def test_the_eight_baselines_hold_the_three_of_a_run():
 
 def test_records_are_those_of_scikit_learn_on_the_same_folds(iris, three_folds):
     for record, (x, y, x_test, y_test) in zip(
-        three_folds.of("1-NN"), folds_of(iris, 3, 4), strict=True
+        three_folds.of("1-NN"), folds_of(iris, 3, shifted(4)), strict=True
     ):
         model = KNeighborsClassifier(1).fit(x, y)
         predicted = model.predict(x_test)
@@ -91,7 +91,7 @@ def test_records_are_those_of_scikit_learn_on_the_same_folds(iris, three_folds):
 
 def test_nc1_is_that_of_our_features_with_and_without_training(iris, three_folds):
     for method, network in ((OURS, tiny()), (RANDOM_FEATURES, tiny(max_iter=0))):
-        x, y, x_test, y_test = next(folds_of(iris, 3, 4))
+        x, y, x_test, y_test = next(folds_of(iris, 3, shifted(4)))
         model = network.fit(x, y)
         record = three_folds.of(method)[0]
         assert record.nc1_train == pytest.approx(nc1(model.transform(x), y))
@@ -99,7 +99,7 @@ def test_nc1_is_that_of_our_features_with_and_without_training(iris, three_folds
 
 
 def test_nc1_of_the_mlp_is_that_of_its_last_hidden_layer(iris, three_folds):
-    x, y, x_test, y_test = next(folds_of(iris, 3, 4))
+    x, y, x_test, y_test = next(folds_of(iris, 3, shifted(4)))
     mlp = MLPClassifier((7, 5), max_iter=2000, random_state=shifted()).fit(x, y)
     first = np.maximum(x_test @ mlp.coefs_[0] + mlp.intercepts_[0], 0)
     second = np.maximum(first @ mlp.coefs_[1] + mlp.intercepts_[1], 0)
@@ -177,7 +177,7 @@ def test_differences_are_paired_by_fold(three_folds):
 
 def test_folds_test_every_sample_once_and_pool_for_the_interval(iris, three_folds):
     np.testing.assert_array_equal(np.bincount(three_folds.labels), [50, 50, 50])
-    expected = [y_test for *_, y_test in folds_of(iris, 3, 4)]
+    expected = [y_test for *_, y_test in folds_of(iris, 3, shifted(4))]
     np.testing.assert_array_equal(three_folds.labels, np.concatenate(expected))
     pooled = mismatch_interval(three_folds.labels, three_folds.predictions["1-NN"])
     errors = [record.test_error for record in three_folds.of("1-NN")]

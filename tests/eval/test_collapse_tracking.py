@@ -158,7 +158,8 @@ def test_misuse_is_named(digits):
         track_collapse(model, [(x, y)], "relu", n_epochs=1)
     with pytest.raises(ValueError, match="the samples of the first one"):
         track_collapse(model, iter([(x, y)]), "relu")
-    noisy = ((x + 0.1 * torch.randn(x.shape, generator=seeded()), y) for _ in range(2))
+    draws = seeded()
+    noisy = ((x + 0.1 * torch.randn(x.shape, generator=draws), y) for _ in range(2))
 
     class Augmented:
         def __iter__(self):

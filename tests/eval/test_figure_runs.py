@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from seeds import seeded, shifted
+from seeds import seeded, shifted, unmoved
 from sklearn.linear_model import Ridge
 
 from eval import SeparableDistribution, nc1
@@ -50,7 +50,7 @@ def test_the_descent_is_plain_gradient_descent_in_two_step_sizes():
     """Autograd on the N-neuron loss, in batches of all samples: the rate is the step times N."""
     data = samples()
     result = descend(TINY, data, 3, {})
-    generator = seeded(3)
+    generator = unmoved(3)
     problem = problem_of(TINY, data, generator)
     torch.testing.assert_close(problem.w.T @ problem.w, torch.eye(3))
     cloud = sample_normal(problem, 30, generator=generator)
@@ -90,7 +90,7 @@ def test_nb_nc1_and_error_of_a_record_are_those_of_its_cloud(tmp_path):
     rows = RECIPES["fig1b"].jobs(dataclasses.replace(settings, seeds=1))["run-0"]()
     drawn = descent.draw_samples(settings, 0)
     result = descend(settings, drawn, 0, {})
-    problem = problem_of(settings, drawn, seeded())
+    problem = problem_of(settings, drawn, unmoved())
     h = features(problem.x, result.particles, problem.sigma)
     a, w = result.particles.a.double().numpy(), problem.w.double().numpy()
     moment, target = a.T @ a / 30, w @ w.T
@@ -243,7 +243,7 @@ def test_the_distance_from_lemma_4_5_is_zero_where_it_holds(joint):
 def test_the_late_average_is_the_mean_over_the_late_records():
     settings = quick("balance", seeds=1, late=0.5)
     rows = RECIPES["balance"].jobs(settings)["run-0"]()
-    generator = seeded()
+    generator = unmoved()
     problem = balance._problem(settings, 0, generator)
     seen = []
 

@@ -87,14 +87,14 @@ def test_the_kernel_is_scaled_by_d_and_no_more_neighbours_are_asked_for_than_the
 def test_inner_errors_and_choice_are_those_of_a_grid_search(wine):
     x, y = wine
     record, predicted = first_fold(x, y, SMALL["ridge"])
-    train, test = outer_splits(y, 5, 0)[0]
+    train, test = outer_splits(y, 5, shifted())[0]
     alphas = [settings["alpha"] for settings in SMALL["ridge"].candidates]
     model = make_pipeline(StandardScaler(), RidgeClassifier())
     search = GridSearchCV(
         model,
         {"ridgeclassifier__alpha": alphas},
         scoring="balanced_accuracy",
-        cv=list(inner_splits(y[train], 0, 0)),
+        cv=list(inner_splits(y[train], 0, shifted())),
     ).fit(x[train], y[train])
     scores = search.cv_results_["mean_test_score"]
     np.testing.assert_allclose(1 - scores, record.inner_errors)
@@ -111,7 +111,7 @@ def test_inner_errors_and_choice_are_those_of_a_grid_search(wine):
 @pytest.mark.parametrize("standardize", [True, False])
 def test_outer_test_samples_and_labels_take_no_part_in_the_choice(name, standardize, wine):
     x, y = wine
-    train, test = outer_splits(y, 5, 0)[0]
+    train, test = outer_splits(y, 5, shifted())[0]
     spoilt_x, spoilt_y = x.copy(), y.copy()
     rng = numpy_generator()
     spoilt_x[test] = 1e3 * rng.normal(size=(len(test), x.shape[1]))
@@ -323,7 +323,9 @@ def test_classes_too_small_for_inner_folds_and_other_methods_are_refused():
 def test_stratified_outer_folds_hold_every_sample_once(wine):
     y = wine[1]
     expected = StratifiedKFold(5, shuffle=True, random_state=shifted(2)).split(y, y)
-    for (train, test), (train_, test_) in zip(outer_splits(y, 5, 2), expected, strict=True):
+    for (train, test), (train_, test_) in zip(
+        outer_splits(y, 5, shifted(2)), expected, strict=True
+    ):
         np.testing.assert_array_equal(train, train_)
         np.testing.assert_array_equal(test, test_)
 
@@ -332,7 +334,7 @@ def test_repeats_begin_with_the_same_folds_and_go_on_with_others(wine):
     y = wine[1]
     splits = outer_splits(y, 5, 2, repeats=3)
     assert len(splits) == 15
-    for (train, test), (train_, test_) in zip(splits, outer_splits(y, 5, 2), strict=False):
+    for (train, test), (train_, test_) in zip(splits, outer_splits(y, 5, shifted(2)), strict=False):
         np.testing.assert_array_equal(train, train_)
         np.testing.assert_array_equal(test, test_)
     for again in range(3):

@@ -22,7 +22,7 @@ from gibbs.averages import TimeAverage, conditional_features, coupled_features
 
 def solved(**settings):
     """A problem with rank(X) = 1 and its minimizer by quadrature."""
-    problem = small_problem(d=1, **settings)
+    problem = small_problem(d=1, instance=0, **settings)
     return problem, solve_gibbs(problem, generator=seeded(), method="quadrature").measure
 
 

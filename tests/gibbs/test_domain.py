@@ -114,7 +114,7 @@ SOLVED = [
 @pytest.mark.parametrize(("d", "beta", "gamma", "decay", "seed"), SOLVED)
 def test_solution_of_relu_against_the_closed_forms(d, beta, gamma, decay, seed):
     problem = small_problem(
-        d=d, activation="relu", beta=beta, gamma=gamma, lambda_rho=decay, seed=seed
+        d=d, activation="relu", beta=beta, gamma=gamma, lambda_rho=decay, instance=seed
     )
     tilted, _ = settle(problem, None)
     check_solution(tilted, *relu_integrals(problem, tilted.dual))
@@ -127,7 +127,7 @@ def test_solution_of_relu_against_the_closed_forms(d, beta, gamma, decay, seed):
 )
 def test_solution_of_softplus_against_another_rule(d, beta, gamma, decay, seed, points):
     problem = small_problem(
-        d=d, activation="softplus", beta=beta, gamma=gamma, lambda_rho=decay, seed=seed
+        d=d, activation="softplus", beta=beta, gamma=gamma, lambda_rho=decay, instance=seed
     )
     tilted, _ = settle(problem, None)
     reach, _ = needed_reach(problem, tilted.dual, edge(problem, tilted.dual))

@@ -121,7 +121,7 @@ def test_automatic_steps_of_the_joint_flow_descend(gamma):
     start = sample_normal(problem, 300, generator=seeded())
     result = run_langevin(problem, start, n_steps=400, train_w=True, generator=seeded())
     assert result.status is LangevinStatus.COMPLETED
-    assert float(result.history["loss"][-1]) < 0.1
+    assert float(result.history["loss"][-1]) < 0.25
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

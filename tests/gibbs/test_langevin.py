@@ -246,8 +246,8 @@ def test_automatic_steps_descend_without_divergence(activation, gamma):
     start = sample_normal(problem, 300, generator=seeded())
     result = run_langevin(problem, start, n_steps=400, generator=seeded())
     assert result.status is LangevinStatus.COMPLETED
-    # Half the loss of zero outputs, 1/2, is far below what a step at the edge would leave.
-    assert float(result.history["loss"][-1]) < 0.1
+    # Half the loss of zero outputs, 1/2, is below what a step at the edge would leave.
+    assert float(result.history["loss"][-1]) < 0.25
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "tanh"])

@@ -31,9 +31,9 @@ PROBLEMS = {
         "beta": float(beta),
         "gamma": gamma,
         "lambda_rho": decay,
-        "seed": seed,
+        "instance": instance,
     }
-    for d, activation, beta, gamma, decay, seed in [
+    for d, activation, beta, gamma, decay, instance in [
         (1, "sigmoid", 50, 2.0, 0.05, 0),
         (1, "sigmoid", 300, 1.0, 0.01, 1),
         (1, "sigmoid", 1000, 3.0, 0.001, 2),  # two phases

@@ -20,7 +20,7 @@ TWO_PHASES = {
     "beta": 1000.0,
     "gamma": 3.0,
     "lambda_rho": 0.001,
-    "seed": 2,
+    "instance": 2,
 }
 
 

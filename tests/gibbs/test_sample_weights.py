@@ -39,7 +39,7 @@ COUNTS = torch.tensor([1, 3, 0, 2, 1, 5])
 
 def weighted_and_repeated(**settings):
     """The problem with weights, and without them but with each sample so many times."""
-    problem = small_problem(n=6, **settings)
+    problem = small_problem(n=6, instance=0, **settings)
     x, y = (t.repeat_interleave(COUNTS, dim=0) for t in (problem.x, problem.y))
     weight = 0.7 * COUNTS.to(problem.dtype)
     return replace(problem, sample_weight=weight), replace(problem, x=x, y=y)
