@@ -332,7 +332,7 @@ def test_stratified_outer_folds_hold_every_sample_once(wine):
 
 def test_repeats_begin_with_the_same_folds_and_go_on_with_others(wine):
     y = wine[1]
-    splits = outer_splits(y, 5, 2, repeats=3)
+    splits = outer_splits(y, 5, shifted(2), repeats=3)
     assert len(splits) == 15
     for (train, test), (train_, test_) in zip(splits, outer_splits(y, 5, shifted(2)), strict=False):
         np.testing.assert_array_equal(train, train_)
