@@ -161,7 +161,8 @@ def run_langevin(
         steps 0, 1, 2, 4, ..., 128 and then every 128. With minibatches it is the largest
         value over four batches: that of one batch is larger than that of all samples.
     batch_size : int, optional
-        Samples a step, without replacement within an epoch. None means all.
+        Samples a step, without replacement within an epoch. None means all: then samples that occur
+        several times are computed once, with that weight; observers see all of them.
     scheme : {"euler", "leimkuhler_matthews"}, default "euler"
         How the noise enters, see :class:`gibbs.noise.Scheme`: with a bias of first or of
         second order in eta.
