@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+from defects import Defect, statistical
 from scipy.stats import binomtest, norm
 from seeds import numpy_generator
 from sklearn.metrics import balanced_accuracy_score
@@ -72,7 +73,17 @@ CASES = [
 ]
 
 
-@pytest.mark.statistical
+def _limits_of_50_percent(monkeypatch):
+    monkeypatch.setitem(
+        globals(), "interval_of_counts", lambda x, n: sound_limits(x, n, confidence=0.5)
+    )
+
+
+sound_limits, sound_mean = interval_of_counts, mean_interval
+SHORT = Defect("limits that miss 25 % on a side", _limits_of_50_percent)
+
+
+@statistical(alarm=1e-7, defect=SHORT)
 @pytest.mark.parametrize(("sizes", "errors"), CASES)
 def test_interval_misses_on_either_side_as_rarely_as_it_says(sizes, errors):
     # 4,000 sets of counts. A miss of 2.5 % on a side is seen as more than 4 % with chance 1e-8.
@@ -104,6 +115,7 @@ def test_mean_interval_is_students():
     assert np.isnan(mean_interval([1.0]).low)
 
 
+@statistical(alarm=1e-4, defect=None)  # the interval without the overlap is in it
 def test_interval_of_overlapping_splits_covers_the_population_error():
     # Nearest class mean on 10 splits of 120 samples; the mean population error of its ten
     # classifiers is known by formula. 200 data sets: 95 % coverage gives < 88 % with chance
@@ -187,7 +199,15 @@ def test_values_outside_their_range_are_refused():
         mean_interval([-1.0, 2.0], within=(0, math.inf))
 
 
-@pytest.mark.statistical
+NO_RANGE = Defect(
+    "the range is not used",
+    lambda monkeypatch: monkeypatch.setitem(
+        globals(), "mean_interval", lambda row, within: sound_mean(row)
+    ),
+)
+
+
+@statistical(alarm=1e-6, defect=NO_RANGE)
 def test_the_range_mends_the_interval_of_skewed_values():
     # Exponential values of mean 0.04, five at a time, 4,000 times: their mean lies above
     # Student's interval in 11.4 % and above that within (0, 1) in 5.2 %, by 10^6 draws. More than

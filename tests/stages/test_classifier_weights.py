@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from defects import Defect, statistical
 from seeds import numpy_generator, shifted
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.utils.class_weight import compute_sample_weight
 
 from gibbs import features
-from stages import TwoStageClassifier
+from stages import TwoStageClassifier, classifier
 from stages.samples import total_weights
 
 X, Y = load_iris(return_X_y=True)
@@ -94,7 +95,13 @@ def check_same_bits(this, that):
             assert np.array_equal(found[name], expected[name]), name
 
 
-@pytest.mark.statistical
+NO_WEIGHTS = Defect(
+    "weights are ignored",
+    lambda monkeypatch: monkeypatch.setattr(classifier, "total_weights", lambda *_: None),
+)
+
+
+@statistical(alarm=1e-6, defect=NO_WEIGHTS)
 @pytest.mark.parametrize(
     ("settings", "bound"),
     [
@@ -178,11 +185,12 @@ def test_balanced_is_scikit_learns():
     np.testing.assert_allclose(totals, totals[0])
 
 
+@statistical(alarm=1e-4, defect=NO_WEIGHTS)
 def test_class_weights_move_the_boundary_as_they_should():
     # Two classes overlap; a weight of 9 on the rare one is what an even split would give.
     rng = numpy_generator(3)
-    y = (rng.random(600) < 0.1).astype(int)
-    x = rng.normal(size=(600, 1)) + 1.5 * y[:, None]
+    y = (rng.random(1500) < 0.1).astype(int)
+    x = rng.normal(size=(1500, 1)) + 1.5 * y[:, None]
     plain = TwoStageClassifier(n_neurons=100, max_iter=200, random_state=shifted())
     shares = []
     for weight in (None, "balanced"):
