@@ -114,7 +114,7 @@ def check(
         if out is not None:
             check_folder(out, force=force)
         config = CheckConfig(data=file or data or "", **options)
-        tables = {"tables": options_of(config.data)}
+        tables = {"data": config.data, "tables": options_of(config.data)}
         refuse_unused(context, TABLES, tables)
         source = load(config)
         facts = {"out": out, "drawn": not isinstance(source, Dataset), **tables}

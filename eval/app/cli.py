@@ -231,7 +231,7 @@ def _source(context: click.Context, config: RunConfig) -> Dataset | Distribution
     """Load the data, and refuse what does nothing with them, before anything is written."""
     out = context.params["out"]
     # The options of a table first: loading refuses them too, by their names in Python.
-    refuse_unused(context, TABLES, {"tables": options_of(config.data)})
+    refuse_unused(context, TABLES, {"data": config.data, "tables": options_of(config.data)})
     source = load(config)
     refuse_unused(context, USES, facts_of(config, kind_of(source), out=out))
     return source
@@ -318,7 +318,9 @@ def predict(
     gibbsnet predict runs/wine labelled.csv --target cultivar --out predicted.csv
     """  # noqa: D301
     with explained():
-        refuse_unused(context, _PREDICT_USES, {"tables": options_of(file), "out": out})
+        refuse_unused(
+            context, _PREDICT_USES, {"data": file, "tables": options_of(file), "out": out}
+        )
         if out is not None and out.exists() and not force:
             raise FileExistsError(f"{out} exists already: choose another --out, or --force")
         read_manifest(run_folder)

@@ -55,7 +55,8 @@ USES: Uses = {
     "target": TABLES["target"],
     "n_samples": DRAWN,
     "folds": Use(
-        "is not for --test-size, which cuts once", lambda facts: facts["test_size"] is None
+        "is not for --test-size, which cuts once",
+        lambda facts: facts["tuned"] or facts["test_size"] is None,
     ),
     **dict.fromkeys(("test_size", "controls"), _FIXED),
     **dict.fromkeys(("repeats", "methods", "neurons", "steps", "workers", "resume"), _TUNED),

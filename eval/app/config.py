@@ -65,6 +65,7 @@ def facts_of(config: RunConfig, kind: Kind, **others: Any) -> Facts:
     sampled, flow = network.solver != "gibbs", network.stage_two == "flow"
     flow_steps = network.max_iter if network.flow_max_iter is None else network.flow_max_iter
     return {
+        "data": config.data,
         "separable": kind == "separable",
         "drawn": kind != "data set",
         "tables": options_of(config.data),
@@ -77,7 +78,7 @@ def facts_of(config: RunConfig, kind: Kind, **others: Any) -> Facts:
     }
 
 
-_SEPARABLE = Use("is for --data separable", lambda facts: facts["separable"])
+_SEPARABLE = Use("is for --data separable", lambda facts: facts["separable"], "data")
 _DYNAMICS = Use(
     "is for steps of the dynamics, with --solver langevin or --stage-two flow",
     lambda facts: facts["dynamics"],
@@ -88,7 +89,7 @@ USES: Uses = {
     **TABLES,
     "force": OUT,
     "test_size": Use(
-        "is for data sets, of which a share is held out", lambda facts: not facts["drawn"]
+        "is for data sets, of which a share is held out", lambda facts: not facts["drawn"], "data"
     ),
     **dict.fromkeys(("n_features", "n_classes", "margin"), _SEPARABLE),
     **dict.fromkeys(("n_samples", "n_test"), DRAWN),

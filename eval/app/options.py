@@ -37,10 +37,13 @@ class Use:
         Follow the name of the option in a sentence, such as "is for --solver gibbs".
     holds : callable
         Of the facts, whether it is so.
+    shown : str, optional
+        Name of the fact that a refusal tells, where one decides.
     """
 
     words: str
     holds: Callable[[Facts], bool]
+    shown: str | None = None
 
 
 Uses = Mapping[str, Use]
@@ -48,18 +51,18 @@ Uses = Mapping[str, Use]
 
 OUT = Use("needs --out", lambda facts: facts["out"] is not None)
 
-DRAWN = Use("is for distributions, of which samples are drawn", lambda facts: facts["drawn"])
+DRAWN = Use(
+    "is for distributions, of which samples are drawn", lambda facts: facts["drawn"], "data"
+)
+
+_COLUMNS = "is for the columns of CSV, TSV and Parquet files and of OpenML"
 
 TABLES: Uses = {
-    "target": Use(
-        "is for the columns of CSV, TSV and Parquet files and of OpenML",
-        lambda facts: "target" in facts["tables"],
+    "target": Use(_COLUMNS, lambda facts: "target" in facts["tables"], "data"),
+    "index": Use(_COLUMNS, lambda facts: "index" in facts["tables"], "data"),
+    "separator": Use(
+        "is for text files such as CSV", lambda facts: "separator" in facts["tables"], "data"
     ),
-    "index": Use(
-        "is for the columns of CSV, TSV and Parquet files and of OpenML",
-        lambda facts: "index" in facts["tables"],
-    ),
-    "separator": Use("is for text files such as CSV", lambda facts: "separator" in facts["tables"]),
 }
 """Options of a table; "tables" among the facts are those of them that the source takes."""
 
@@ -97,7 +100,8 @@ def refuse_unused(context: click.Context, uses: Uses, facts: Facts) -> None:
         name = parameter.name or ""
         use = uses.get(name)
         if use is not None and given(context, name) and not use.holds(facts):
-            raise ValueError(f"{parameter.opts[0]} {use.words}: it would do nothing here")
+            where = "here" if use.shown is None else f"with {facts[use.shown]}"
+            raise ValueError(f"{parameter.opts[0]} {use.words}: it would do nothing {where}")
 
 
 def recorded(config: Any, uses: Uses, facts: Facts) -> dict[str, Any]:

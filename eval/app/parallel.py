@@ -18,7 +18,7 @@ import torch
 from tqdm import tqdm
 
 from eval.app.formats import dump
-from eval.app.signals import interrupts_held
+from eval.app.signals import signals_held
 from stages.files import whole_file
 
 __all__ = ["available_cores", "run_jobs"]
@@ -105,7 +105,7 @@ def _await(pool: ProcessPoolExecutor, tasks: list[Callable[[], None]], bar: Any)
     futures: list[Future[None]] = []
     try:
         # A terminal sends Ctrl-C to the workers too, which start here: it is for us to end them.
-        with interrupts_held():
+        with signals_held():
             futures += [pool.submit(task) for task in tasks]
         for future in as_completed(futures):
             future.result()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["Stopped", "catchable", "exit_status", "interrupts_held", "name_of"]
+__all__ = ["Stopped", "catchable", "exit_status", "name_of", "signals_held"]
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that would end the process at once: of batch systems, and of a terminal that closes."""
@@ -44,8 +44,7 @@ def catchable() -> Iterator[None]:
         raise Stopped(number)
 
     free = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
-    if threading.current_thread() is not threading.main_thread():  # Python allows it there alone
-        free = []
+    free = free if _may_handle() else []
     for number in free:
         signal.signal(number, stop)
     try:
@@ -56,8 +55,32 @@ def catchable() -> Iterator[None]:
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait until the end of the context; processes that start in it never see it."""
+def signals_held() -> Iterator[None]:
+    """Let signals that end a command wait until the end of the context.
+
+    A Ctrl-C never reaches the processes that start in it.
+    """
+    if not _may_handle():
+        yield
+        return
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING)}
+    handlers = {n: h for n, h in handlers.items() if h not in (signal.SIG_IGN, None)}
+    for number in handlers:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        with _inherited_mask():
+            yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
+
+
+@contextmanager
+def _inherited_mask() -> Iterator[None]:
+    """Block SIGINT in this thread and in what it starts; another thread may still take it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -66,3 +89,8 @@ def interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _may_handle() -> bool:
+    """Python sets handlers in the main thread alone."""
+    return threading.current_thread() is threading.main_thread()

@@ -265,7 +265,7 @@ def test_a_solver_stopped_on_its_way_leaves_nothing(data, monkeypatch):
     monkeypatch.setattr("eval.app.cli.Stopper", lambda: raised(Stopper()))
     monkeypatch.setattr("eval.app.runs.Stopper", lambda: raised(Stopper()))
     words = ["run", "--data", data / "plane.csv", *PLANE, *FAST, "--solver", "gibbs"]
-    assert invoke(*words, "--out", data / "run").exit_code == 1
+    assert invoke(*words, "--out", data / "run").exit_code == 130
     assert [path.name for path in data.iterdir()] == ["plane.csv"]
 
 

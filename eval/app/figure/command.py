@@ -114,7 +114,11 @@ def figure(
         check_resume(out, resume=resume, force=force)
         refuse_unused(context, USES, context.params)
         if features := options["features"]:
-            refuse_unused(context, {"target": TABLES["target"]}, {"tables": options_of(features)})
+            refuse_unused(
+                context,
+                {"target": TABLES["target"]},
+                {"data": features, "tables": options_of(features)},
+            )
         settings = _settings(recipe, **options)
         folder = out or free_folder(f"figure-{name}")
         measured = produce(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from datafiles import saved
-from seeds import shifted
+from seeds import numpy_generator, shifted
 
 from eval import SeparableDistribution, draw_samples, load_distribution, register_dataset
 from eval.app.cli import main
@@ -24,8 +24,11 @@ class Law:
 
     spoil: object = None
 
+    def generator(self, random_state):
+        return numpy_generator(random_state)
+
     def sample(self, n, random_state):
-        rng = np.random.default_rng(random_state)
+        rng = self.generator(random_state)
         y = rng.integers(2, size=n)
         x = np.column_stack([y + rng.normal(size=n), rng.normal(size=n)])
         return (x, y) if self.spoil is None else self.spoil(x, y)
@@ -107,13 +110,18 @@ def test_samples_of_any_array_come_as_numbers():
 
 
 class Deaf(Law):
-    def sample(self, n, random_state):
-        return super().sample(n, 5)
+    def generator(self, random_state):
+        return numpy_generator(5)
 
 
+@dataclasses.dataclass
 class Fresh(Law):
-    def sample(self, n, random_state):
-        return super().sample(n, None)
+    """Draws go on where the last ones ended."""
+
+    stream: np.random.Generator = dataclasses.field(default_factory=numpy_generator)
+
+    def generator(self, random_state):
+        return self.stream
 
 
 def test_a_law_that_does_not_go_by_its_seed_is_refused():
