@@ -87,7 +87,7 @@ SHORT = Defect("limits that miss 25 % on a side", _limits_of_50_percent)
 @pytest.mark.parametrize(("sizes", "errors"), CASES)
 def test_interval_misses_on_either_side_as_rarely_as_it_says(sizes, errors):
     # 4,000 sets of counts. A miss of 2.5 % on a side is seen as more than 4 % with chance 1e-8.
-    # The limits of every class added in squares miss by 10 to 16 % in five of the first six.
+    # The limits of every class added in squares miss by 9 to 17 % in the first six.
     n, p = np.array(sizes), np.broadcast_to(errors, len(sizes))
     wrong = numpy_generator().binomial(n, p, size=(4000, len(n)))
     low, high = interval_of_counts(wrong, n)
