@@ -97,7 +97,7 @@ def test_one_class_is_refused_where_samples_are_wanted():
 
 
 def test_samples_of_any_array_come_as_numbers():
-    x, y = Law().sample(20, 3)
+    x, y = Law().sample(20, shifted(3))
     for spoil in (
         lambda x, y: (pd.DataFrame(x), pd.Series(y)),
         lambda x, y: (torch.tensor(x), torch.tensor(y)),
