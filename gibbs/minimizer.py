@@ -39,7 +39,7 @@ class GibbsResult:
         "certified" or "not certified".
     history : dict of str to 1-D Tensor
         By Newton step: "dual", "gap" (as seen by the sample that chose the step), "step"
-        (the fraction of the Newton step taken), "effective_size".
+        (the fraction of the Newton step taken), "effective_size". Empty where none was taken.
     """
 
     measure: GibbsMeasure

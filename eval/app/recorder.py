@@ -22,6 +22,7 @@ class FrameRecorder:
     ----------
     n_samples : int
     n_steps : int
+        0 for a stage one that takes no steps which could be watched: one frame is kept, of its end.
     most_rows, most_frames : int
         Above `most_rows` samples, evenly spaced ones are kept.
     """
@@ -29,7 +30,7 @@ class FrameRecorder:
     def __init__(
         self, n_samples: int, n_steps: int, *, most_rows: int = 500, most_frames: int = 40
     ) -> None:
-        kept = min(n_samples, most_rows)
+        kept, self.n_steps = min(n_samples, most_rows), n_steps
         self.rows: NDArray[np.int64] = np.linspace(0, n_samples - 1, kept).astype(np.int64)
         self.due = np.unique(np.geomspace(1, max(1, n_steps), most_frames).astype(int)).tolist()
         self.steps: list[int] = []
@@ -43,7 +44,7 @@ class FrameRecorder:
         self.last = state.features.double().numpy(force=True).copy()
         if self._ended or (state.n_steps <= 1 and self.frames):  # stage two
             return float(len(self.frames))
-        self._ended = state.step == state.n_steps
+        self._ended = state.step == state.n_steps or self.n_steps == 0
         if self.first is None:
             self.first = self.last
         due = [step for step in self.due if step <= state.step]

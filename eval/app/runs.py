@@ -110,7 +110,7 @@ def execute(
             say(f"repetition {repeat + 1} of {config.repeats}")
         split = draw_split(config, repeat, source)
         model = network(config, repeat, verbose=progress)
-        frames = FrameRecorder(len(split.y), model.max_iter)
+        frames = FrameRecorder(len(split.y), 0 if model.solver == "gibbs" else model.max_iter)
         observers = {**collapse_observers("nc1"), "frames": frames, "stop": stopper}
         try:
             score = _score(

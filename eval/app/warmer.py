@@ -66,7 +66,7 @@ def find_warmer(
     tried: list[float] = []
     for decade in range(1, MOST_DECADES + 1):
         tried.append(float(f"{beta / 10**decade:.6g}"))
-        say(f"the bounds tell nothing at beta = {beta:g}: trying beta = {tried[-1]:g}")
+        say(f"at beta = {beta:g} a bound is no better than trivial: trying beta = {tried[-1]:g}")
         warmer = copy.deepcopy(config)
         warmer.model["beta"] = tried[-1]
         if warmer.model.get("solver") == "gibbs":

@@ -164,6 +164,20 @@ def test_certify_and_solve_in_every_end(end, tmp_path):
     assert ("closing" in figures) == bool(steps)
 
 
+@pytest.mark.parametrize("climb", [one_step, no_step])
+def test_frames_of_the_joint_flow_are_not_taken_for_stage_one(climb, monkeypatch, tmp_path):
+    monkeypatch.setattr(Ascent, "climb", climb)
+    out = tmp_path / "run"
+    result = run(out, *SOLVER, "--stage-two", "flow", "--flow-steps", "20")
+    assert result.exit_code == 0, result.output
+    stored = check_folder(out, tmp_path)
+    assert "before" not in stored.arrays
+    assert len(stored.arrays["steps"]) == 1
+    assert (
+        "Scatter plot of the training features after stage one" in (out / "report.html").read_text()
+    )
+
+
 def interrupts(name, monkeypatch, *, first=1):
     """Ctrl-C at a call of a function, which then goes on as ever."""
     module, _, function = name.rpartition(".")
