@@ -17,6 +17,7 @@ from eval.app.formats import versions
 from eval.app.marginals import Marginals, compare_marginals, tilts_of
 from eval.app.model_store import load_model
 from eval.app.run_folder import StoredRun
+from eval.app.signals import Stopped
 from eval.app.splits import Split, draw_split
 from eval.app.warmer import Warmer, find_warmer
 from eval.function_space import FeatureError, feature_error
@@ -177,15 +178,21 @@ def certify_run(
         verdict = Verdict(model.solver, options, len(cloud), certificate, None, {}, None, marginals)
     if verdict.informative:
         return verdict
-    warmer = find_warmer(
-        _config(run),
-        split,
-        beta=problem.beta,
-        n_particles=options.n_particles,
-        seed=options.seed,
-        say=say,
-        progress=progress,
-    )
+    try:
+        warmer = find_warmer(
+            _config(run),
+            split,
+            beta=problem.beta,
+            n_particles=options.n_particles,
+            seed=options.seed,
+            say=say,
+            progress=progress,
+        )
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        say("the search for a beta was interrupted: the verdict is kept without one")
+        return verdict
     return dataclasses.replace(verdict, warmer=warmer)
 
 

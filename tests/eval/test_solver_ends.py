@@ -309,6 +309,21 @@ def test_nothing_is_named_where_no_lower_beta_helped(monkeypatch, tmp_path):
     assert "at none of them" in shown
 
 
+def test_ctrl_c_in_the_search_for_a_lower_beta_keeps_the_verdict(monkeypatch, tmp_path):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("eval.app.certification.find_warmer", interrupted)
+    monkeypatch.setattr("gibbs.minimizer.build_bridge", no_bridge)
+    assert run(tmp_path / "run", "--steps", "20", "--quiet").exit_code == 0
+    result = invoke("certify", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "the verdict is kept without one" in result.stderr
+    content = json.loads((tmp_path / "run/certificate.json").read_text())
+    assert content["warmer"] is None
+    assert content["certificate"]["certified"] is False
+
+
 def test_older_verdicts_and_certificates_are_still_shown(tmp_path):
     """Before there were bounds that are never worse than the trivial ones."""
     from eval.app.run_folder import seal
