@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -83,6 +82,6 @@ def find_warmer(
             progress=progress,
         )
         if all(certificate.informative):
-            command = command_line(dataclasses.asdict(warmer))
+            command = command_line(warmer.recorded(split.kind))
             return Warmer(tuple(tried), n, certificate.dual_interval, command)
     return Warmer(tuple(tried), n, None, None)

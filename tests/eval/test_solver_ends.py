@@ -24,8 +24,9 @@ from gibbs.ascent import Ascent
 from gibbs.domain import Edge
 
 TINY = "--n-samples 24 --n-features 3 --n-classes 2 --margin 0.2 --n-test 50"
-TINY += " --neurons 100 --n-particles 200 --tol 0.9 --activation sigmoid --beta 20"
-SOLVER = ["--solver", "gibbs"]
+TINY += " --neurons 100 --activation sigmoid --beta 20"
+DRAWS = ["--n-particles", "200", "--tol", "0.9"]
+SOLVER = ["--solver", "gibbs", *DRAWS]
 NO_BRIDGE = "no bridge to mu_G within 60 levels: raise n_particles, or lower beta or gamma"
 
 TRIVIAL = "least free energy between 0 and 0.5: nothing better is known than the trivial bounds"
@@ -150,7 +151,7 @@ def test_certify_and_solve_in_every_end(end, tmp_path):
     options, refused, neurons = end
     out = tmp_path / "run"
     assert run(out, *options, "--steps", "50", "--quiet").exit_code == 0
-    result = invoke("certify", out, "--solve")
+    result = invoke("certify", out, "--solve", *DRAWS)
     assert result.exit_code == 0, result.output
     check_words(result.stdout, refused)
     stored = check_folder(out, tmp_path)
@@ -210,7 +211,7 @@ def moment(request, monkeypatch):
 def test_ctrl_c_in_the_first_solve_leaves_nothing(moment, monkeypatch, tmp_path):
     interrupts(moment, monkeypatch)
     result = run(tmp_path / "run", *SOLVER)
-    assert result.exit_code == 1, result.output
+    assert result.exit_code == 130, result.output
     assert list(tmp_path.iterdir()) == []
 
 
@@ -242,12 +243,12 @@ def test_ctrl_c_in_certify_leaves_the_run_as_it_was(moment, monkeypatch, tmp_pat
     assert run(out, "--steps", "20", "--quiet").exit_code == 0
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     interrupts(moment, monkeypatch)
-    assert invoke("certify", out, "--solve").exit_code == 1
+    assert invoke("certify", out, "--solve", *DRAWS).exit_code == 130
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-FEW = ["--neurons", "10", "--steps", "200", "--beta", "20000", "--n-particles", "300"]
+FEW = ["--neurons", "10", "--steps", "200", "--beta", "20000"]
 
 
 def test_lower_beta_that_is_named_tells_something_when_tried(tmp_path):
@@ -255,7 +256,7 @@ def test_lower_beta_that_is_named_tells_something_when_tried(tmp_path):
     words = ["--n-samples", "40", "--n-features", "6", "--n-classes", "2", "--n-test", "50", *FEW]
     first = tmp_path / "first"
     assert invoke("run", *words, "--seed", shifted(1), "--out", first).exit_code == 0
-    result = invoke("certify", first, "--seed", shifted(5))
+    result = invoke("certify", first, "--seed", shifted(5), "--n-particles", 300)
     assert result.exit_code == 0, result.output
     content = json.loads((first / "certificate.json").read_text())
     warmer, judged = content["warmer"], content["certificate"]
@@ -303,7 +304,7 @@ def test_nothing_is_named_where_no_lower_beta_helped(monkeypatch, tmp_path):
     monkeypatch.setattr("gibbs.minimizer.build_bridge", no_bridge)
     monkeypatch.setattr("eval.app.warmer.MOST_DECADES", 2)
     assert run(tmp_path / "run", "--steps", "20", "--quiet").exit_code == 0
-    result = invoke("certify", tmp_path / "run")
+    result = invoke("certify", tmp_path / "run", *DRAWS)
     assert "trained anew at beta = 2, 0.2, with draws of 200: at none of them" in result.stdout
     shown = re.sub(r"\s+", " ", (tmp_path / "run/report.html").read_text())
     assert "at none of them" in shown
@@ -316,7 +317,7 @@ def test_ctrl_c_in_the_search_for_a_lower_beta_keeps_the_verdict(monkeypatch, tm
     monkeypatch.setattr("eval.app.certification.find_warmer", interrupted)
     monkeypatch.setattr("gibbs.minimizer.build_bridge", no_bridge)
     assert run(tmp_path / "run", "--steps", "20", "--quiet").exit_code == 0
-    result = invoke("certify", tmp_path / "run")
+    result = invoke("certify", tmp_path / "run", *DRAWS)
     assert result.exit_code == 0, result.output
     assert "the verdict is kept without one" in result.stderr
     content = json.loads((tmp_path / "run/certificate.json").read_text())
