@@ -80,9 +80,7 @@ def resumable(
         if not (resume or (isinstance(error, Stopped) and (folder / CONFIG).is_file())):
             forget(out)
         elif isinstance(error, KeyboardInterrupt):
-            error.add_note(
-                f"its checkpoints are kept in {folder}; go on with: gibbsnet run --resume {out}"
-            )
+            error.add_note(f"{folder} is kept; go on with: gibbsnet run --resume {out}")
         raise
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from seeds import shifted, stated
+from seeds import shifted
 from sklearn.linear_model import RidgeClassifier
 from sklearn.neural_network import MLPClassifier
 
@@ -99,8 +99,8 @@ def test_files_and_their_target_stand_beside_names(fast, tmp_path):
 
 
 def test_the_separable_family_is_drawn_by_name():
-    drawn = {data.name: data for data in load_datasets(tuple(SEPARABLE), None, 3)}
-    x, y = make_linearly_separable(400, random_state=stated(3))
+    drawn = {data.name: data for data in load_datasets(tuple(SEPARABLE), None, shifted(3))}
+    x, y = make_linearly_separable(400, random_state=shifted(3))
     np.testing.assert_array_equal(drawn["separable"].x, x)
     np.testing.assert_array_equal(drawn["separable"].y, y)
     margins = {name: separability(data.x, data.y) for name, data in drawn.items()}

@@ -87,8 +87,7 @@ def test_a_run_that_is_terminated_keeps_its_checkpoints_and_no_scratch_folder(tm
     _, stderr = stop(process, signal.SIGTERM)
     assert process.returncode == 143, stderr
     assert stderr.splitlines()[-1] == (
-        "stopped by SIGTERM: its checkpoints are kept in deep/run.partial; "
-        "go on with: gibbsnet run --resume deep/run"
+        "stopped by SIGTERM: deep/run.partial is kept; go on with: gibbsnet run --resume deep/run"
     )
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["run.partial"]
     reached = last_step(partial)

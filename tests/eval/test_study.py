@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from scipy.stats import linregress
-from seeds import numpy_generator, stated
+from seeds import numpy_generator
 
 from eval import Interval, SeparableDistribution, mismatch_error, mismatch_interval, nc1
 from eval.app.study import (
@@ -138,9 +138,9 @@ def test_a_worker_gives_what_the_job_gives_here(whole):
 
 def test_a_job_is_one_run_on_the_law_of_its_seed():
     config = StudyConfig(n_features=6, n_classes=3, n_test=300, neurons=20, steps=10, gamma=2.0)
-    result = run_job(Job(0.2, 30, 7), config)
-    train, test, network = np.random.SeedSequence((7, 30)).generate_state(3)
-    law = SeparableDistribution(6, 3, margin=0.2, random_state=stated(7))
+    result = run_job(Job(0.2, 30, shifted(7)), config)
+    train, test, network = np.random.SeedSequence((shifted(7), 30)).generate_state(3)
+    law = SeparableDistribution(6, 3, margin=0.2, random_state=shifted(7))
     x, y = law.sample(30, int(train))
     x_test, y_test = law.sample(300, int(test))
     model = TwoStageClassifier(
