@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from scipy.stats import linregress
-from seeds import numpy_generator
+from seeds import numpy_generator, shifted
 
 from eval import Interval, SeparableDistribution, mismatch_error, mismatch_interval, nc1
 from eval.app.study import (
