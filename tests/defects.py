@@ -48,18 +48,23 @@ def scaled(owner: Any, name: str, factor: float) -> Callable[[pytest.MonkeyPatch
     return build_in
 
 
-def _normals_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    factor = 1.05**0.5
-    scaled(torch, "randn", factor)(monkeypatch)
-    sound = torch.Tensor.normal_
+def normals_off(variance: float) -> Defect:
+    """Normals of torch whose variance is wrong."""
+    factor = variance**0.5
 
-    def normal_(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        return sound(tensor, *args, **kwargs).mul_(factor)
+    def build_in(monkeypatch: pytest.MonkeyPatch) -> None:
+        scaled(torch, "randn", factor)(monkeypatch)
+        sound = torch.Tensor.normal_
 
-    monkeypatch.setattr(torch.Tensor, "normal_", normal_)
+        def normal_(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+            return sound(tensor, *args, **kwargs).mul_(factor)
+
+        monkeypatch.setattr(torch.Tensor, "normal_", normal_)
+
+    return Defect(f"the variance of every normal is {variance - 1:.0%} too large", build_in)
 
 
-NORMALS_OFF = Defect("the variance of every normal is 5 % too large", _normals_off)
+NORMALS_OFF = normals_off(1.05)
 
 
 def noise_off(factor: float) -> Defect:

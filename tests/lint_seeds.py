@@ -9,12 +9,14 @@ import ast
 import re
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 MAKERS = {"manual_seed", "default_rng", "RandomState", "Generator", "seed"}
 DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
 SEEDS = {"random_state", "seed"}
+STATES = {"SeedSequence", "get_state"}
 OWN = {"small_problem", "relu_problem", "sample", "scaled_dual"}
 """Helpers of the tests whose `seed` goes through tests/seeds.py."""
 
@@ -43,7 +45,13 @@ def _of_call(node: ast.Call) -> Iterator[tuple[int, str]]:
         yield node.lineno, f"{name} without a generator"
     if name.endswith(".sample") and len(node.args) == 2 and _number(node.args[1]):
         yield node.lineno, f"{name}: a random_state written as a number: use shifted()"
-    if last in OWN:
+    given = [ast.unparse(each).strip("'") for each in node.args]
+    for flag, value in pairwise(given):
+        if flag == "--seed" and value.isdigit():
+            yield node.lineno, f"{name}: --seed {value} written as a number: use shifted()"
+    if re.fullmatch(r"(np|numpy)\.random\.\w+", name) and last not in MAKERS | STATES:
+        yield node.lineno, f"{name} draws from a global generator"
+    if name in OWN:
         return
     for keyword in node.keywords:
         if keyword.arg in SEEDS and _number(keyword.value):

@@ -84,7 +84,9 @@ class BoundCheck:
         more, what is known of the right side does not decide; inf where it can only confirm.
         """
         known = not math.isnan(left + right) and right < math.inf
-        least = right + ROUND_OFF * max(abs(left), abs(right)) + noise if known else right
+        least = right + noise
+        if known and math.isfinite(left):  # an infinite left side has no round-off
+            least += ROUND_OFF * max(abs(left), abs(right))
         holds = bool(left <= least) if known else None
         if holds is False and not left > least + doubt:
             holds = None

@@ -349,3 +349,16 @@ def test_errors_of_zero_are_left_out_and_told():
 def test_rates_that_cannot_be_fitted(sizes, errors, message):
     with pytest.raises(ValueError, match=message):
         fit_rate(sizes, errors)
+
+
+def test_what_is_infinite_or_hardly_recorded_confirms_nothing():
+    diverged = {"t": [0, 1, 2], "loss": [1, 10, math.inf], "nc1": [math.inf] * 3}
+    table = check_flow(diverged, beta=100.0, c4=5.0, t0=0.0, delta=0.1)
+    assert table.row("Theorem 4.8: beta L_lambda").holds is False
+    assert all(row.holds is not True for row in table)
+    for t in ([0.0, 4.0], [0.0, 1e-6, 4.0], [0.0, 2.0, 4.0]):
+        eps = np.exp(-np.array(t))
+        exact = {"t": t, "eps_S": eps, "free_energy": 0.5 * eps**2}
+        assert check_flow(exact, beta=100.0).row("Lemma 4.6: dissipation").holds is None
+    with pytest.raises(ValueError, match=r"history\['eps_S'\] must be >= 0, got -1"):
+        check_flow({"t": [0, 1], "eps_S": [1, -1]}, beta=10.0)

@@ -3,7 +3,7 @@ import math
 
 import pytest
 import torch
-from defects import statistical
+from defects import Defect, sample_off, statistical
 from problems import small_problem
 from seeds import seeded
 
@@ -100,7 +100,15 @@ def test_single_precision_agrees_with_double():
     assert float((found - exact).norm() / exact.norm()) < 1e-4
 
 
-@statistical(alarm=1e-3, defect=None)
+def _bias_stays(monkeypatch):
+    sound = conditional_features
+    monkeypatch.setitem(globals(), "conditional_features", lambda *args: 1.01 * sound(*args))
+
+
+BIAS_STAYS = Defect("features have 1 % of bias at any N", _bias_stays)
+
+
+@statistical(alarm=1e-3, defect=BIAS_STAYS)
 def test_bias_falls_as_one_over_n():
     problem, measure = solved(gamma=3.0)
     exact = measure.features(problem.x)
@@ -116,7 +124,7 @@ def test_bias_falls_as_one_over_n():
     assert 3 < biases[0] / biases[1] < 5.5
 
 
-@statistical(alarm=1e-4, defect=None)
+@statistical(alarm=1e-4, defect=sample_off(1.1))
 def test_variance_falls_by_what_is_integrated_out():
     problem, measure = solved(p=6, q=2, beta=20.0)
     n, repeats = 100, 600
@@ -191,7 +199,15 @@ def test_average_and_error_are_those_of_the_batches(n_records):
     assert said == pytest.approx(float(average.stderr.norm() / average.mean.norm()))
 
 
-@statistical(alarm=1e-4, defect=None)
+def _errors_off(monkeypatch):
+    sound = TimeAverage.stderr.fget
+    monkeypatch.setattr(TimeAverage, "stderr", property(lambda self: 1.4 * sound(self)))
+
+
+ERRORS_OFF = Defect("standard errors are 40 % too large", _errors_off)
+
+
+@statistical(alarm=1e-4, defect=ERRORS_OFF)
 def test_error_covers_what_correlated_records_do():
     memory, n_records = 0.8, 4000
     average = TimeAverage(start=0, kind="raw")
