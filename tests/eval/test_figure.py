@@ -237,7 +237,8 @@ def test_a_killed_figure_resumes_to_the_same_table(tmp_path, monkeypatch):
     assert 0 < len(kept) < 8
     assert not (out / "balance.csv").exists()
     message = "is a figure with --seeds 8, not 9: give the same"
-    refuse(invoke(*RESUMED, "--set", "seeds=9", "--out", out, "--resume"), message)
+    others = [word.replace("seeds=8", "seeds=9") for word in RESUMED]
+    refuse(invoke(*others, "--out", out, "--resume"), message)
     refuse(invoke("beta", "--out", out, "--resume"), "is not the folder of a beta figure")
     refuse(invoke(*RESUMED, "--out", out), "go on with it by --resume, replace it by --force")
     assert invoke(*RESUMED, "--out", out, "--resume", "--quiet").exit_code == 0
