@@ -14,11 +14,11 @@ from gibbs import Particles, sample_prior, solve_gibbs
 def _smaller_null(monkeypatch):
     sound = transport._compare
     monkeypatch.setattr(
-        transport, "_compare", lambda value, null: sound(value, [0.75 * each for each in null])
+        transport, "_compare", lambda value, null: sound(value, [0.5 * each for each in null])
     )
 
 
-NULL_OFF = Defect("the distances of the null are 25 % too small", _smaller_null)
+NULL_OFF = Defect("the distances of the null are half of what they are", _smaller_null)
 
 
 def _squares(change):
@@ -31,7 +31,7 @@ def _squares(change):
     return build_in
 
 
-DIRECTIONS_OFF = Defect("squares are too large by 10 %", _squares(lambda s: 1.1 * s))
+DIRECTIONS_OFF = Defect("squares are too large by half", _squares(lambda s: 1.5 * s))
 ERRORS_TOO_SMALL = Defect(
     "the spread of the squares is halved, and with it the standard error",
     _squares(lambda s: np.r_[np.repeat(s[: len(s) // 4], 4)]),

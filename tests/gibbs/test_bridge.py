@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from defects import NORMALS_OFF, normals_off, statistical
+from defects import normals_off, statistical
 from problems import small_problem
 from seeds import seeded
 
@@ -59,7 +59,7 @@ def test_resampling_keeps_expected_counts():
     assert (counts - 1000 * weights).abs().max() <= 1
 
 
-@statistical(alarm=1e-3, defect=NORMALS_OFF)
+@statistical(alarm=1e-3, defect=normals_off(1.5))
 @pytest.mark.parametrize("start", ["prior", "fitted"])
 def test_a_bridge_estimates_the_normaliser_of_quadrature(start):
     problem = small_problem(d=2, beta=200.0, gamma=3.0, lambda_rho=0.01)
