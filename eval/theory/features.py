@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -163,20 +164,10 @@ def _first_decomposition(
                 any_points=True,
             )
         )
+    decide = partial(BoundCheck.compare, noise=noise, doubt=eps_doubt(law), any_points=True)
     name, all_of = "Theorem 4.2: |E_1|^2", (*common, bounded)
     rows += [
-        BoundCheck.compare(
-            name,
-            "7",
-            version,
-            square,
-            bound,
-            needs,
-            note,
-            noise=noise,
-            doubt=eps_doubt(law),
-            any_points=True,
-        )
+        decide(name, "7", version, square, bound, needs, note)
         for version, bound, needs in (
             ("printed", _eq_7(law, 2), all_of),
             ("corrected", _eq_7(law, 4), all_of),
@@ -199,20 +190,10 @@ def _second_decomposition(
     outputs = float((law.residual @ inverse).square().sum()) / problem.gamma**2
     rest = _top(law.kernel) * (eps / decay) ** 2
     loss = 2 * problem.n_samples * law.loss / (problem.gamma * least) ** 2
+    decide = partial(BoundCheck.compare, noise=noise, doubt=eps_doubt(law), any_points=True)
     name = "Theorem 4.2: |E_2|^2"
     rows = [
-        BoundCheck.compare(
-            name,
-            "10",
-            version,
-            square,
-            bound,
-            needs,
-            note,
-            noise=noise,
-            doubt=eps_doubt(law),
-            any_points=True,
-        )
+        decide(name, "10", version, square, bound, needs, note)
         for version, bound, needs in (
             ("printed", _eq_10(law), (*common, bounded)),
             ("sharp", loss + rest, common),
