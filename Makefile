@@ -43,7 +43,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -P tests/lint_seeds.py
+	$(BIN)/python -P tests/support/lint_seeds.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

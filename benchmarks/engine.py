@@ -29,10 +29,10 @@ import torch
 from torch import Tensor
 
 from gibbs import Particles, Problem, run_langevin, sample_normal
-from gibbs.cloud import TiledCloud
-from gibbs.coupling import couple
-from gibbs.engine import Engine
-from gibbs.noise import DelayedNoise, Kick, Noise, TiledNoise
+from gibbs.dynamics.cloud import TiledCloud
+from gibbs.dynamics.coupling import couple
+from gibbs.dynamics.engine import Engine
+from gibbs.dynamics.noise import DelayedNoise, Kick, Noise, TiledNoise
 
 ETA = 0.1
 RECORDED, RECORDED_STEPS = "ours, recorded", 20

@@ -7,7 +7,6 @@ from eval.accuracy import (
     mismatch_interval,
     repeated_error,
 )
-from eval.baselines import baseline_models, comparison_models
 from eval.collapse import (
     COLLAPSE_DEFINITIONS,
     CollapseAccumulator,
@@ -22,7 +21,7 @@ from eval.collapse import (
     nc1,
     track_collapse,
 )
-from eval.comparison import Comparison, compare_baselines
+from eval.comparison import Comparison, baseline_models, compare_baselines, comparison_models
 from eval.data import (
     Dataset,
     describe,
@@ -35,17 +34,27 @@ from eval.data import (
     register_dataset,
     registered_datasets,
 )
-from eval.farkas import FarkasCertificate, exact_certificate, verify_farkas
-from eval.function_space import FeatureError, feature_error
+from eval.data.synthetic import SeparableDistribution, make_linearly_separable
+from eval.distances import (
+    Distance,
+    FeatureError,
+    SteinDiscrepancy,
+    feature_error,
+    gibbs_stein_discrepancy,
+    sliced_wasserstein,
+    stein_discrepancy,
+    wasserstein,
+)
 from eval.separability import (
     ClassSeparability,
+    FarkasCertificate,
     Separability,
     SeparabilityStatus,
+    exact_certificate,
     largest_margin,
     separability,
+    verify_farkas,
 )
-from eval.stein import SteinDiscrepancy, gibbs_stein_discrepancy, stein_discrepancy
-from eval.synthetic import SeparableDistribution, make_linearly_separable
 from eval.theory import (
     AssumptionCheck,
     BoundCheck,
@@ -63,7 +72,6 @@ from eval.theory import (
     joint_stationary_point,
     law_of,
 )
-from eval.transport import Distance, sliced_wasserstein, wasserstein
 
 __all__ = [
     "COLLAPSE_DEFINITIONS",

@@ -4,26 +4,33 @@ Tensors in and out; float32 or float64, on any device; rows are samples. Imports
 standard library alone.
 """
 
-from gibbs.activations import ACTIVATIONS, Activation, get_activation
 from gibbs.averages import FeatureKind, TimeAverage, conditional_features, coupled_features
-from gibbs.certificate import Certificate, describe_bounds
-from gibbs.energy import data_loss, first_variation, potential_gradient, regularized_loss
-from gibbs.langevin import (
+from gibbs.dynamics.langevin import (
     LangevinResult,
     LangevinState,
     LangevinStatus,
     StopRun,
     run_langevin,
 )
-from gibbs.measure import GibbsMeasure
-from gibbs.minimizer import GibbsResult, certify, solve_gibbs
-from gibbs.network import features, kernel, outputs
-from gibbs.particles import Particles, sample_normal, sample_prior
-from gibbs.problem import Problem
-from gibbs.progress import BridgeLevel, FlowRound, NewtonStep, Replay, SolverReport, describe_report
-from gibbs.schedules import Annealed, Cosine, Piecewise
-from gibbs.snapshot import Snapshot
-from gibbs.truncation import truncate, truncate_slope
+from gibbs.dynamics.schedules import Annealed, Cosine, Piecewise
+from gibbs.dynamics.snapshot import Snapshot
+from gibbs.model.activations import ACTIVATIONS, Activation, get_activation
+from gibbs.model.energy import data_loss, first_variation, potential_gradient, regularized_loss
+from gibbs.model.network import features, kernel, outputs
+from gibbs.model.particles import Particles, sample_normal, sample_prior
+from gibbs.model.problem import Problem
+from gibbs.model.truncation import truncate, truncate_slope
+from gibbs.solver.certificate import Certificate, describe_bounds
+from gibbs.solver.measure import GibbsMeasure
+from gibbs.solver.minimizer import GibbsResult, certify, solve_gibbs
+from gibbs.solver.progress import (
+    BridgeLevel,
+    FlowRound,
+    NewtonStep,
+    Replay,
+    SolverReport,
+    describe_report,
+)
 
 __all__ = [
     "ACTIVATIONS",

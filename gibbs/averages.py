@@ -8,12 +8,12 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from gibbs.checks import row_major
-from gibbs.conditional import Conditional
-from gibbs.dual import Tilted, refit
-from gibbs.langevin import LangevinState
-from gibbs.particles import Particles
-from gibbs.problem import Problem
+from gibbs.dynamics.langevin import LangevinState
+from gibbs.model.checks import row_major
+from gibbs.model.particles import Particles
+from gibbs.model.problem import Problem
+from gibbs.solver.conditional import Conditional
+from gibbs.solver.dual import Tilted, refit
 
 __all__ = ["FeatureKind", "TimeAverage", "conditional_features", "coupled_features"]
 
@@ -54,7 +54,7 @@ def conditional_features(problem: Problem, particles: Particles, x: Tensor | Non
         \qquad G = -\Big(n I + \frac{\gamma^2}{\lambda} K_N \otimes W^T W\Big)^{-1} Y,
 
     on the training samples H = -(gamma/lambda) K_N G W^T. G is the dual point that these u's call
-    for (:func:`gibbs.dual.refit`, which has the general case): a given u is as at the minimum
+    for (:func:`gibbs.solver.dual.refit` has the general case): a given u is as at the minimum
     of the free energy over all laws with these u's. The a's of the cloud are not used. At a
     cloud of the Gibbs minimizer what remains is the noise of the u's, damped by the feedback
     of the outputs, and a bias of order 1/N from K_N inside of the inverse. With sample weights

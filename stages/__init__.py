@@ -1,7 +1,7 @@
 """Training: stage one (neurons), stage two (linear layer), both, and the classifier."""
 
 from stages.checkpoint import Checkpoint
-from stages.classifier import TwoStageClassifier
+from stages.estimator.classifier import TwoStageClassifier
 from stages.linear import fit_linear
 from stages.mean_field import orthonormal_layer, train_mean_field
 from stages.progress import progress

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from gibbs import Particles, Problem, Snapshot
-from gibbs.snapshot import Keeper
+from gibbs.dynamics.snapshot import Keeper
 from stages.files import checksum, whole_file
 
 __all__ = ["Checkpoint", "fingerprint"]

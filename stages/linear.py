@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gibbs.checks import row_major
+from gibbs.model.checks import row_major
 
 __all__ = ["fit_linear"]
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 from gibbs import SolverReport, describe_report
-from gibbs.langevin import LangevinState, Observer
-from gibbs.progress import Progress
+from gibbs.dynamics.langevin import LangevinState, Observer
+from gibbs.solver.progress import Progress
 
 __all__ = ["progress", "solver_progress"]
 

@@ -23,11 +23,11 @@ from gibbs import (
     outputs,
     solve_gibbs,
 )
-from gibbs.energy import mean_square
-from gibbs.langevin import LangevinState, Observer, default_lambda_w, observe
-from gibbs.progress import Progress
-from gibbs.repeats import distinct
-from gibbs.step_sizes import Schedule, StepSize
+from gibbs.dynamics.langevin import LangevinState, Observer, default_lambda_w, observe
+from gibbs.dynamics.step_sizes import Schedule, StepSize
+from gibbs.model.energy import mean_square
+from gibbs.model.repeats import distinct
+from gibbs.solver.progress import Progress
 from stages.checkpoint import Checkpoint
 from stages.linear import fit_linear
 from stages.mean_field import run_kept, train_mean_field

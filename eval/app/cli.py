@@ -17,24 +17,24 @@ import click
 from click.shell_completion import get_completion_class
 
 from eval.accuracy import mismatch_interval
-from eval.app import runs
-from eval.app.certificates import help_for, verdicts
-from eval.app.certify import certify
-from eval.app.check import check
-from eval.app.compare import compare
-from eval.app.config import USES, RunConfig, facts_of
+from eval.app.certify.certify import certify
+from eval.app.check.command import check
+from eval.app.compare.command import compare
 from eval.app.figure import figure
-from eval.app.file_options import file_options
-from eval.app.folders import InputError, explained, free_folder, staged_folder, written_to
-from eval.app.model_store import load_model
-from eval.app.options import OUT, TABLES, Uses, given, only_where_used, refuse_unused
-from eval.app.predict import column_of, feature_matrix, predictions
-from eval.app.recorder import Stopper
-from eval.app.report import refresh
-from eval.app.resumable import forget, resumable, take_up
-from eval.app.run_folder import read_manifest, read_run, write_run
-from eval.app.scores import table
-from eval.app.splits import kind_of, load
+from eval.app.report.report import refresh
+from eval.app.run import runs
+from eval.app.run.config import USES, RunConfig, facts_of
+from eval.app.run.model_store import load_model
+from eval.app.run.predict import column_of, feature_matrix, predictions
+from eval.app.run.recorder import Stopper
+from eval.app.run.resumable import forget, resumable, take_up
+from eval.app.run.run_folder import read_manifest, read_run, write_run
+from eval.app.run.scores import table
+from eval.app.run.splits import kind_of, load
+from eval.app.shared.certificates import help_for, verdicts
+from eval.app.shared.file_options import file_options
+from eval.app.shared.folders import InputError, explained, free_folder, staged_folder, written_to
+from eval.app.shared.options import OUT, TABLES, Uses, given, only_where_used, refuse_unused
 from eval.app.study import study
 from eval.data import Dataset, Distribution, describe, options_of
 from eval.data.files import read_file

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from stages.reading import row_major
+from stages.estimator.reading import row_major
 
 __all__ = [
     "Array",

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from eval.clouds import read_points
 from eval.collapse.batch import Batch, declared_classes
 from eval.collapse.formulas import CollapseMetrics, measure, measure_all
 from eval.collapse.geometry import CollapseStatus, Geometry
 from eval.collapse.moments import mean_moments, widen
 from eval.collapse.second_pass import SecondPass
+from eval.distances.clouds import read_points
 from gibbs import Particles
 
 __all__ = ["balancedness", "collapse_metrics", "geometry_of", "nc1"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from eval.collapse.formulas import COLLAPSE_DEFINITIONS, measure
 from eval.collapse.geometry import CollapseStatus, Geometry
 from eval.collapse.metrics import geometry_of
-from gibbs.langevin import LangevinState, Observer
+from gibbs.dynamics.langevin import LangevinState, Observer
 
 __all__ = ["collapse_observers"]
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from eval.clouds import read_points
 from eval.collapse.batch import Array, Batch, check_known, shifted
 from eval.collapse.formulas import CollapseMetrics, measure_all
 from eval.collapse.geometry import Geometry
 from eval.collapse.moments import ClassMoments, widen
+from eval.distances.clouds import read_points
 
 __all__ = ["SecondPass", "fit_layer"]
 

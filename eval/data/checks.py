@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from eval.data.dataset import Dataset, Distribution
+from eval.data.dataset import Dataset
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Origin",
     "array_dataset",
-    "as_loaded",
+    "as_array",
     "checked_arrays",
     "frame_dataset",
     "not_finite",
@@ -87,7 +87,7 @@ def checked_arrays(
     ValueError
         If shapes, types or values are not usable; the message names the origin.
     """
-    x, y = _array(origin, "X", x), _array(origin, "y", y)
+    x, y = as_array(origin, "X", x), as_array(origin, "y", y)
     if x.ndim != 2 or 0 in x.shape or (n is not None and len(x) != n):
         rows = "n" if n is None else n
         raise ValueError(f"{origin.name}: X must have shape ({rows}, d), got {x.shape}")
@@ -104,7 +104,8 @@ def checked_arrays(
     return numbers, _checked_labels(origin, "y", y), names
 
 
-def _array(origin: Origin, name: str, values: ArrayLike) -> NDArray[Any]:
+def as_array(origin: Origin, name: str, values: ArrayLike) -> NDArray[Any]:
+    """Values of a user as an array; what cannot be one is refused by name."""
     try:
         return np.asarray(values)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -272,45 +273,6 @@ def _labels_of_one_type(origin: Origin, column: str, labels: NDArray[Any]) -> ND
     return array
 
 
-def as_loaded(name: str, loaded: Any) -> Dataset | Distribution:
-    """Turn what a loader returned into a checked data set, or pass on a distribution, tried.
-
-    Parameters
-    ----------
-    name : str
-        For a data set that has no name of its own, and for messages.
-    loaded : Dataset, (X, y), (DataFrame, Series), torch data set or loader, or Distribution
-        Pairs are taken for columns in unlike units: `standardize` is True.
-
-    Raises
-    ------
-    TypeError
-        If it is none of these.
-    ValueError
-        If a value is not usable, see also :func:`eval.data.laws.try_law`.
-    """
-    from eval.data.laws import try_law
-    from eval.data.torch_ import from_torch, is_torch
-
-    if isinstance(loaded, Dataset):
-        return array_dataset(Origin(name), loaded)
-    if is_torch(loaded):
-        return from_torch(loaded, name, standardize=True)
-    if isinstance(loaded, tuple) and len(loaded) == 2:
-        x, y = loaded
-        if hasattr(x, "columns"):
-            return _frame_pair(name, x, y)
-        return array_dataset(Origin(name), Dataset(name, x, y, True))
-    # A lone frame has a method `sample` too, of another meaning.
-    if isinstance(loaded, Distribution) and not hasattr(loaded, "iloc"):
-        try_law(loaded, name)
-        return loaded
-    raise TypeError(
-        f"{name}: a loader must return a Dataset, a pair (X, y) or an object with "
-        f"sample(n, random_state), got {type(loaded).__name__}"
-    )
-
-
 @contextmanager
 def telling(name: str) -> Iterator[None]:
     """Say whose code raised, and what."""
@@ -320,18 +282,3 @@ def telling(name: str) -> Iterator[None]:
         if isinstance(error, ModuleNotFoundError) and error.name == name:
             raise
         raise ValueError(f"{name}: raised {type(error).__name__}: {error}") from error
-
-
-def _frame_pair(name: str, x: pd.DataFrame, y: Any) -> Dataset:
-    import pandas as pd
-
-    if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
-        y = y.iloc[:, 0]
-    if isinstance(y, pd.Series) and len(y) == len(x) and not x.index.equals(y.index):
-        raise ValueError(f"{name}: X and y must have the same index")
-    labels = y if isinstance(y, pd.Series) else _array(Origin(name), "y", y)
-    if 0 in x.shape:
-        raise ValueError(f"{name}: X must have shape (n, d), got {x.shape}")
-    if labels.shape != (len(x),):
-        raise ValueError(f"{name}: y must have shape ({len(x)},), got {labels.shape}")
-    return frame_dataset(Origin(name), name, x, pd.Series(labels))

@@ -7,8 +7,8 @@ from functools import partial
 
 from sklearn import datasets
 
-from eval.data.checks import as_loaded
 from eval.data.dataset import Dataset, Distribution, Loader
+from eval.data.loaded import as_loaded
 
 __all__ = ["BUILTIN", "DRAWN", "load_registered", "register_dataset", "registered_datasets"]
 

@@ -24,7 +24,7 @@ from eval.theory.features import nc1_of, stationary, untruncated
 from eval.theory.kernel import MOST_SAMPLES, prior_kernel
 from eval.theory.law import Law
 from eval.theory.table import BoundCheck
-from gibbs.dual import solve_ridge
+from gibbs.solver.dual import solve_ridge
 
 __all__ = [
     "collapse_by_beta",

@@ -35,7 +35,7 @@ from eval.theory.assumptions import (
 )
 from eval.theory.law import Known, Law
 from eval.theory.table import BoundCheck
-from gibbs.dual import solve_ridge
+from gibbs.solver.dual import solve_ridge
 
 __all__ = [
     "collapse_rows",

@@ -23,7 +23,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-from eval.clouds import check_widths
+from eval.distances.clouds import check_widths
 from eval.theory.projection import LEAST_NEURONS, projected_squares
 from gibbs import (
     GibbsMeasure,
@@ -35,9 +35,9 @@ from gibbs import (
     outputs,
     potential_gradient,
 )
-from gibbs.conditional import Conditional
-from gibbs.dual import TILE, dual_value_at, tiles
-from gibbs.energy import pull
+from gibbs.model.energy import pull
+from gibbs.solver.conditional import Conditional
+from gibbs.solver.dual import TILE, dual_value_at, tiles
 
 __all__ = ["Known", "Law", "Stationarity", "jackknife", "law_of", "of_measure"]
 

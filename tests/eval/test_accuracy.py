@@ -2,10 +2,10 @@ import math
 
 import numpy as np
 import pytest
-from defects import Defect, statistical
 from scipy.stats import binomtest, norm
-from seeds import numpy_generator
 from sklearn.metrics import balanced_accuracy_score
+from support.defects import Defect, statistical
+from support.seeds import numpy_generator
 
 from eval import Interval, mean_interval, mismatch_error, mismatch_interval
 from eval.accuracy import error_interval, interval_of_counts

@@ -3,9 +3,9 @@ import math
 
 import pytest
 import torch
-from defects import Defect, sample_off, statistical
-from problems import small_problem
-from seeds import seeded
+from support.defects import Defect, sample_off, statistical
+from support.problems import small_problem
+from support.seeds import seeded
 
 from gibbs import (
     LangevinState,

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from problems import small_problem
-from seeds import seeded
-from waiting import last_step, wait_for, wait_for_step
+from support.problems import small_problem
+from support.seeds import seeded
+from support.waiting import last_step, wait_for, wait_for_step
 
 from gibbs import Annealed, Snapshot, sample_normal
-from gibbs.dynamics import Dynamics
+from gibbs.dynamics.dynamics import Dynamics
 from stages import Checkpoint, train_mean_field, train_two_stage
 from stages.checkpoint import fingerprint
 

@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from seeds import seeded
 from sklearn.linear_model import Ridge
+from support.seeds import seeded
 
 from stages import fit_linear
 

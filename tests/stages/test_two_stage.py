@@ -4,10 +4,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from defects import Defect, statistical
-from problems import small_problem
-from seeds import seeded
 from sklearn.linear_model import Ridge
+from support.defects import Defect, statistical
+from support.problems import small_problem
+from support.seeds import seeded
 
 from gibbs import LangevinStatus, features, regularized_loss, sample_normal
 from stages import fit_linear, orthonormal_layer, train_mean_field, train_two_stage

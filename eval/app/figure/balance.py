@@ -15,9 +15,9 @@ from torch import Tensor
 from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, mean_of
 from eval.app.figure.separable import problem_of_draw
 from eval.collapse import balancedness, nc1
-from eval.synthetic import SeparableDistribution
+from eval.data.synthetic import SeparableDistribution
 from gibbs import Problem, run_langevin, sample_normal
-from gibbs.langevin import LangevinState
+from gibbs.dynamics.langevin import LangevinState
 
 __all__ = ["FIGURE", "BalanceSettings", "imbalance"]
 

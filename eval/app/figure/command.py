@@ -14,11 +14,11 @@ import click
 from eval.app.figure.production import produce, table
 from eval.app.figure.recipe import Recipe, changed
 from eval.app.figure.recipes import RECIPES
-from eval.app.folders import explained, free_folder
-from eval.app.formats import flat
-from eval.app.job_folder import check_resume
-from eval.app.options import TABLES, Use, Uses, only_where_used, refuse_unused
-from eval.app.parallel import available_cores
+from eval.app.shared.folders import explained, free_folder
+from eval.app.shared.formats import flat
+from eval.app.shared.job_folder import check_resume
+from eval.app.shared.options import TABLES, Use, Uses, only_where_used, refuse_unused
+from eval.app.shared.parallel import available_cores
 from eval.data import options_of
 
 __all__ = ["figure"]

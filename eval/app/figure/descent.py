@@ -16,8 +16,8 @@ from eval.app.figure.images import SCALES, Samples, balanced_samples, load_input
 from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, fixed, mean_of
 from eval.collapse import balancedness, collapse_observers
 from gibbs import LangevinResult, Problem, run_langevin, sample_normal
-from gibbs.langevin import LangevinState, Observer
-from gibbs.schedules import Piecewise
+from gibbs.dynamics.langevin import LangevinState, Observer
+from gibbs.dynamics.schedules import Piecewise
 from stages import orthonormal_layer
 
 __all__ = [

@@ -24,7 +24,7 @@ from eval.app.figure.descent import PAPER_NB, DescentSettings
 from eval.app.figure.recipe import SHARE, Recipe, error_of
 from eval.app.figure.temperature import TemperatureSettings, power_laws
 from eval.app.figure.two_stage import STAGES, TwoStageSettings
-from eval.app.figure_kind import COLOURS
+from eval.app.shared.plots import COLOURS
 from eval.app.study import PowerLaw, StudyConfig, fit_power_law
 from stages.files import whole_file
 

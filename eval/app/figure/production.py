@@ -13,9 +13,9 @@ from typing import Any
 import pandas as pd
 
 from eval.app.figure.recipe import Measured, Recipe, Rows
-from eval.app.formats import as_text, flat, markdown, versions
-from eval.app.job_folder import job_folder
-from eval.app.parallel import run_jobs
+from eval.app.shared.formats import as_text, flat, markdown, versions
+from eval.app.shared.job_folder import job_folder
+from eval.app.shared.parallel import run_jobs
 from stages.files import whole_file
 
 __all__ = ["produce", "table"]

@@ -15,7 +15,7 @@ from eval.app.figure.recipe import Measured, Recipe, Rows
 from eval.app.figure.separable import problem_of_draw
 from eval.app.study import PowerLaw, fit_power_law
 from eval.collapse import nc1
-from eval.synthetic import make_linearly_separable
+from eval.data.synthetic import make_linearly_separable
 from eval.theory import law_of
 from gibbs import Problem, solve_gibbs
 

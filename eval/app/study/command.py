@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from eval.app.folders import explained, free_folder
-from eval.app.job_folder import check_resume
-from eval.app.parallel import available_cores
+from eval.app.shared.folders import explained, free_folder
+from eval.app.shared.job_folder import check_resume
+from eval.app.shared.parallel import available_cores
 from eval.app.study.execution import execute
 from eval.app.study.folder import study_folder
 from eval.app.study.jobs import STUDY, StudyConfig, check_config

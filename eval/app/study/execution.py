@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from eval.app.parallel import run_jobs
+from eval.app.shared.parallel import run_jobs
 from eval.app.study.jobs import STUDY, Job, JobResult, StudyConfig, run_job
 
 __all__ = ["execute"]
@@ -16,7 +16,7 @@ __all__ = ["execute"]
 def execute(
     config: StudyConfig, folder: Path, *, workers: int, progress: bool = False
 ) -> list[JobResult]:
-    """Run the jobs that `folder` does not hold yet, see :func:`eval.app.parallel.run_jobs`."""
+    """Run the jobs that `folder` does not hold yet, see `run_jobs`."""
     jobs = {job.file: partial(_content, job, config) for job in config.jobs()}
     results = run_jobs(jobs, _read, folder, workers=workers, progress=progress, label=STUDY)
     return sorted(results, key=lambda r: (r.margin, r.n, r.seed))

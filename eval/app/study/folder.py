@@ -6,8 +6,8 @@ import dataclasses
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from eval.app.formats import versions
-from eval.app.job_folder import job_folder
+from eval.app.shared.formats import versions
+from eval.app.shared.job_folder import job_folder
 from eval.app.study.jobs import STUDY, StudyConfig
 
 __all__ = ["study_folder"]

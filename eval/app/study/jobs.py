@@ -11,7 +11,7 @@ import numpy as np
 from eval.accuracy import mismatch_error, mismatch_interval
 from eval.collapse import nc1
 from eval.data import draw_samples
-from eval.synthetic import SeparableDistribution
+from eval.data.synthetic import SeparableDistribution
 from stages import TwoStageClassifier
 
 __all__ = ["STUDY", "Job", "JobResult", "StudyConfig", "check_config", "run_job"]

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from eval.accuracy import Interval
-from eval.app.formats import as_text, flat, markdown
+from eval.app.shared.formats import as_text, flat, markdown
 from eval.app.study.jobs import STUDY, JobResult, StudyConfig
 from stages.files import whole_file
 
@@ -65,7 +65,7 @@ def write(
     folder: Path,
 ) -> None:
     """Write tables and figure into the folder of the study, each of them whole."""
-    from eval.app.comparison_figures import draw_study
+    from eval.app.compare.comparison_figures import draw_study
 
     for name, frame in (
         ("results.csv", pd.DataFrame(results)),

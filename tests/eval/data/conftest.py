@@ -1,6 +1,6 @@
 import pandas as pd
 import pytest
-from seeds import numpy_generator
+from support.seeds import numpy_generator
 
 from eval.data import BUILTIN, registry
 

@@ -5,7 +5,7 @@ import lzma
 import numpy as np
 import pandas as pd
 import pytest
-from datafiles import HEADER, ROWS, X, Y, saved, truncated, zipped
+from support.datafiles import HEADER, ROWS, X, Y, saved, truncated, zipped
 
 from eval.data import load_dataset, read_table
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 from click.testing import CliRunner
-from datafiles import saved
-from seeds import numpy_generator, shifted
+from support.datafiles import saved
+from support.seeds import numpy_generator, shifted
 
 from eval import SeparableDistribution, draw_samples, load_distribution, register_dataset
 from eval.app.cli import main
-from eval.app.config import RunConfig
-from eval.app.splits import draw_split
+from eval.app.run.config import RunConfig
+from eval.app.run.splits import draw_split
 from eval.data.laws import FEW, try_law
 
 

@@ -2,7 +2,7 @@ import sys
 
 import numpy as np
 import pytest
-from datafiles import X, Y
+from support.datafiles import X, Y
 
 from eval.data import load_dataset
 

@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 import pytest
-from datafiles import X, Y, saved
+from support.datafiles import X, Y, saved
 
 from eval.data import load_dataset
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from datafiles import check_same, saved
+from support.datafiles import check_same, saved
 
 from eval.data import load_dataset
 

@@ -2,8 +2,8 @@ import sys
 
 import numpy as np
 import pytest
-from datafiles import X, saved
-from seeds import shifted
+from support.datafiles import X, saved
+from support.seeds import shifted
 
 from eval.data import load_dataset, load_distribution, load_plugin, load_source
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from datafiles import X, Y
 from sklearn import datasets
+from support.datafiles import X, Y
 
 from eval import SeparableDistribution
 from eval.data import (

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from datafiles import HEADER, ROWS, X, saved
+from support.datafiles import HEADER, ROWS, X, saved
 
 from eval.data import load_dataset, register_dataset
 

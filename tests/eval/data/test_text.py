@@ -4,7 +4,7 @@ import lzma
 
 import numpy as np
 import pytest
-from datafiles import HEADER, ROWS, check_same, saved, zipped
+from support.datafiles import HEADER, ROWS, check_same, saved, zipped
 
 from eval.data import load_dataset
 

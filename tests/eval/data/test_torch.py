@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from seeds import shifted
+from support.seeds import shifted
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
 from eval.data import from_torch, load_dataset, register_dataset

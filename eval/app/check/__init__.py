@@ -1,0 +1,1 @@
+"""The command check: whether samples are linearly separable."""

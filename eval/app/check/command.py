@@ -1,0 +1,279 @@
+"""The command `gibbsnet check`: whether the classes of a data set are linearly separable."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.preprocessing import StandardScaler
+
+from eval.app.shared.file_options import file_options
+from eval.app.shared.folders import check_folder, explained, staged_folder
+from eval.app.shared.formats import dump, number, versions
+from eval.app.shared.options import (
+    DRAWN,
+    OUT,
+    TABLES,
+    Uses,
+    only_where_used,
+    recorded,
+    refuse_unused,
+)
+from eval.app.shared.sources import find_source, samples_of
+from eval.data import Dataset, Distribution, options_of
+from eval.separability.margins import (
+    ClassSeparability,
+    Separability,
+    SeparabilityStatus,
+    largest_margin,
+    separability,
+)
+
+__all__ = ["CheckConfig", "Checked", "check", "execute", "table"]
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """All that decides what is checked; `standardize` None goes by the data set."""
+
+    data: str
+    target: str | None = None
+    index: str | None = None
+    separator: str | None = None
+    standardize: bool | None = None
+    n_samples: int = 400
+    seed: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """Samples as they were checked, and what was found through the origin and with intercept."""
+
+    name: str
+    x: NDArray[np.float64]
+    y: NDArray[Any]
+    standardized: bool
+    plain: Separability
+    with_intercept: Separability
+
+
+USES: Uses = {**TABLES, "n_samples": DRAWN, "seed": DRAWN, "force": OUT}
+
+
+@only_where_used(USES)
+@click.command()
+@click.argument("file", metavar="[FILE]", required=False)
+@click.option(
+    "--data",
+    metavar="NAME|FILE",
+    help="In place of FILE: separable, a data set such as digits, or MODULE:OBJECT for your own "
+    "Python loader or distribution.",
+)
+@file_options
+@click.option(
+    "--standardize/--raw",
+    default=None,
+    help="Scale columns to mean 0 and variance 1, or not [default: as gibbsnet run does].",
+)
+@click.option(
+    "--n-samples",
+    type=click.IntRange(2),
+    default=400,
+    show_default=True,
+    help="n.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--force", is_flag=True, help="Replace the folder of an earlier check.")
+@click.option("--json", "as_json", is_flag=True, help="Print check.json, not the table.")
+@click.pass_context
+def check(
+    context: click.Context,
+    /,
+    file: str | None,
+    data: str | None,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Say whether every class of FILE is linearly separable from the others, and how far.
+
+    One line a class, through the origin (Definition 5.2 of the paper) and with an intercept.
+    Margins are tau/M for inputs scaled into the unit ball, and largest ones. "Not separable" is
+    proved by weights on the support points, "undecided" says that round-off decides.
+
+    With --out, writes check.json (directions, support points, multipliers), check.csv,
+    config.json, and each class on its direction as PNG and SVG.
+
+    \b
+    gibbsnet check my.csv --target species
+    gibbsnet check --data digits --out runs/digits-check
+    """  # noqa: D301
+    with explained():
+        if (file is None) == (data is None):
+            raise ValueError("give either FILE or --data")
+        if out is not None:
+            check_folder(out, force=force)
+        config = CheckConfig(data=file or data or "", **options)
+        tables = {"data": config.data, "tables": options_of(config.data)}
+        refuse_unused(context, TABLES, tables)
+        source = load(config)
+        facts = {"out": out, "drawn": not isinstance(source, Dataset), **tables}
+        refuse_unused(context, USES, facts)
+        checked = execute(config, source)
+        if out is not None:
+            with staged_folder(out, force=force) as scratch:
+                _write(recorded(config, USES, facts), checked, scratch)
+    if as_json:
+        click.echo(json.dumps(_content(checked), indent=2, allow_nan=False))
+        return
+    click.echo(_report(checked))
+    if out is not None:
+        click.echo(f"written to {out}")
+
+
+def execute(config: CheckConfig, source: Dataset | Distribution | None = None) -> Checked:
+    """Check what :func:`load` gave; None loads it again.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError, TypeError
+        If they are not usable; the message names what is not.
+    """
+    source = source or load(config)
+    data = samples_of(source, config.data, config.n_samples, config.seed)
+    standardize = data.standardize if config.standardize is None else config.standardize
+    x = StandardScaler().fit_transform(data.x) if standardize else data.x
+    return Checked(
+        data.name,
+        x,
+        data.y,
+        standardize,
+        separability(x, data.y),
+        separability(x, data.y, intercept=True),
+    )
+
+
+def load(config: CheckConfig) -> Dataset | Distribution:
+    """Load what the data option names."""
+    return find_source(config.data, config.target, index=config.index, separator=config.separator)
+
+
+def table(checked: Checked) -> pd.DataFrame:
+    """One row a class: size; status, margin and support points, without and with intercept."""
+    pairs = zip(checked.plain.by_class, checked.with_intercept.by_class, strict=True)
+    return pd.DataFrame(
+        {
+            "class": str(plain.label),
+            "samples": plain.n_samples,
+            "separable": _word(plain),
+            "margin": _margin(plain, checked.plain.radius),
+            "support": len(plain.support),
+            "with intercept": _word(shifted),
+            "margin ": _margin(shifted, checked.plain.radius),
+            "support ": len(shifted.support),
+        }
+        for plain, shifted in pairs
+    )
+
+
+def _word(each: ClassSeparability) -> str:
+    words = {SeparabilityStatus.SEPARABLE: "yes", SeparabilityStatus.NOT_SEPARABLE: "no"}
+    return words.get(each.status, str(each.status))
+
+
+def _margin(each: ClassSeparability, radius: float) -> str:
+    if each.status is SeparabilityStatus.SEPARABLE:
+        return number(each.margin / radius, "{:.4g}")
+    if each.status is SeparabilityStatus.UNDECIDED:
+        return f"<= {number(each.upper / radius, '{:.1g}')}"
+    return "-"
+
+
+def _report(checked: Checked) -> str:
+    n, d = checked.x.shape
+    q = len(checked.plain.by_class)
+    scaled = "standardized" if checked.standardized else "as they are"
+    return "\n".join(
+        [
+            f"{checked.name}: n={n}, d={d}, q={q}; columns {scaled}, "
+            f"largest norm {checked.plain.radius:.4g}",
+            "",
+            table(checked).to_string(index=False),
+            "",
+            _sentence("through the origin", checked.plain),
+            _sentence("with an intercept", checked.with_intercept),
+        ]
+    )
+
+
+def _sentence(how: str, found: Separability) -> str:
+    if found.status is not SeparabilityStatus.SEPARABLE:
+        return f"{how}: {found.status}"
+    limit = largest_margin(len(found.by_class), intercept=found.intercept)
+    return (
+        f"{how}: separable, tau/M = {number(found.margin / found.radius, '{:.4g}')}; "
+        f"{len(found.by_class)} classes in the unit ball have at most {limit:.4g}"
+    )
+
+
+def _write(config: dict[str, Any], checked: Checked, folder: Path) -> None:
+    from eval.app.check.separability_figure import draw_separability
+
+    dump(folder / "config.json", config | {"versions": versions()})
+    dump(folder / "check.json", _content(checked))
+    table(checked).rename(columns=_CSV_NAMES).to_csv(folder / "check.csv", index=False)
+    results = {"through the origin": checked.plain, "with intercept": checked.with_intercept}
+    draw_separability(checked.x, checked.y, results, folder / "check.png")
+
+
+_CSV_NAMES = {
+    "with intercept": "separable_with_intercept",
+    "margin ": "margin_with_intercept",
+    "support ": "support_with_intercept",
+}
+
+
+def _content(checked: Checked) -> dict[str, Any]:
+    return {
+        "data": checked.name,
+        "standardized": checked.standardized,
+        "n_samples": len(checked.x),
+        "n_features": checked.x.shape[1],
+        "through_the_origin": _found(checked.plain),
+        "with_intercept": _found(checked.with_intercept),
+    }
+
+
+def _found(found: Separability) -> dict[str, Any]:
+    return {
+        "status": str(found.status),
+        "margin": found.margin,
+        "upper": found.upper,
+        "radius": found.radius,
+        "classes": [_of_class(each) for each in found.by_class],
+    }
+
+
+def _of_class(each: ClassSeparability) -> dict[str, Any]:
+    certificate = each.certificate
+    return {
+        "label": each.label,
+        "n_samples": each.n_samples,
+        "status": str(each.status),
+        "margin": each.margin,
+        "upper": each.upper,
+        "direction": each.direction.tolist(),
+        "offset": each.offset,
+        "support": each.support.tolist(),
+        "multipliers": each.multipliers.tolist(),
+        "proof": certificate.proof if certificate else None,
+        "residual": certificate.residual if certificate else None,
+    }

@@ -1,0 +1,1 @@
+"""The command compare: cross-validation beside other classifiers, with defaults or tuned."""

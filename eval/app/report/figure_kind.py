@@ -1,0 +1,30 @@
+"""What a figure of a run is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from eval.app.run.run_folder import StoredRun
+
+__all__ = ["FigureKind"]
+
+
+def _always(_: StoredRun) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """One figure: file name, title, how to draw it, and what a blind reader is told.
+
+    `possible` says whether a run holds what the figure shows.
+    """
+
+    name: str
+    title: str
+    draw: Callable[[StoredRun], Figure]
+    alt: Callable[[StoredRun], str]
+    possible: Callable[[StoredRun], bool] = _always

@@ -1,0 +1,65 @@
+"""What the parameters of a run came to where they left the choice to the program."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from eval.app.run.run_folder import StoredRun
+
+__all__ = ["parameters_used"]
+
+OF_GIBBS = ("n_particles", "tol")
+OF_LANGEVIN = ("max_iter", "step_size", "batch_size", "scheme")
+
+
+def parameters_used(run: StoredRun) -> list[tuple[str, str]]:
+    """Name and value of every parameter; behind "auto" and "default" stands the value used."""
+    given = run.metrics["parameters"]
+    chosen = _chosen(run, given)
+    rows = []
+    for name, value in given.items():
+        if name in _unused(given):
+            text = "not used"
+        elif value in ("auto", None):
+            text = f"{'default' if value is None else value}: {chosen[name]}"
+        else:
+            text = f"{value:g}" if isinstance(value, float) else str(value)
+        rows.append((name, text))
+    return rows
+
+
+def _unused(given: dict[str, Any]) -> tuple[str, ...]:
+    """Parameters that this solver and stage two do not look at."""
+    flow = () if given["stage_two"] == "flow" else ("flow_max_iter",)
+    if given["solver"] == "langevin":
+        return (*OF_GIBBS, *flow)
+    # The flow of stage two takes steps, too.
+    return (*OF_LANGEVIN, *flow) if flow else ()
+
+
+def _chosen(run: StoredRun, given: dict[str, Any]) -> dict[str, str]:
+    """What "auto" and None stood for, by parameter."""
+    beta = given["beta"]
+    decay = 1 / beta if given["lambda_rho"] is None else given["lambda_rho"]
+    return {
+        "n_hidden_features": f"{run.arrays['after'].shape[1]}",
+        "step_size": _step_sizes(run),
+        "batch_size": f"all {len(run.arrays['members'])} samples",
+        "flow_max_iter": f"{given['max_iter']}",
+        "lambda_rho": f"1/beta = {decay:g}",
+        "lambda_w": f"1/beta = {1 / beta:g}" if math.isfinite(beta) else f"{decay:g}",
+        "truncation": "no truncation",
+        "class_weight": "every sample counts once",
+        "n_threads": f"{run.config['versions'].get('threads', 'those that torch has')}",
+    }
+
+
+def _step_sizes(run: StoredRun) -> str:
+    """The sizes that stage one took, those of its records."""
+    one = run.history[run.history["stage"] == "one"]
+    sizes = one["step_size"].dropna() if "step_size" in one else one["step"].iloc[:0]
+    if sizes.empty:
+        return "no step taken"
+    low, high = f"{sizes.min():.4g}", f"{sizes.max():.4g}"
+    return low if low == high else f"{low} to {high}"

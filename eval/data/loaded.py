@@ -1,0 +1,66 @@
+"""What a loader or a module of the user gives becomes a data set or a distribution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from eval.data.checks import Origin, array_dataset, as_array, frame_dataset
+from eval.data.dataset import Dataset, Distribution
+from eval.data.laws import try_law
+from eval.data.torch_ import from_torch, is_torch
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["as_loaded"]
+
+
+def as_loaded(name: str, loaded: Any) -> Dataset | Distribution:
+    """Turn what a loader returned into a checked data set, or pass on a distribution, tried.
+
+    Parameters
+    ----------
+    name : str
+        For a data set that has no name of its own, and for messages.
+    loaded : Dataset, (X, y), (DataFrame, Series), torch data set or loader, or Distribution
+        Pairs are taken for columns in unlike units: `standardize` is True.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    ValueError
+        If a value is not usable, see also :func:`eval.data.laws.try_law`.
+    """
+    if isinstance(loaded, Dataset):
+        return array_dataset(Origin(name), loaded)
+    if is_torch(loaded):
+        return from_torch(loaded, name, standardize=True)
+    if isinstance(loaded, tuple) and len(loaded) == 2:
+        x, y = loaded
+        if hasattr(x, "columns"):
+            return _frame_pair(name, x, y)
+        return array_dataset(Origin(name), Dataset(name, x, y, True))
+    # A lone frame has a method `sample` too, of another meaning.
+    if isinstance(loaded, Distribution) and not hasattr(loaded, "iloc"):
+        try_law(loaded, name)
+        return loaded
+    raise TypeError(
+        f"{name}: a loader must return a Dataset, a pair (X, y) or an object with "
+        f"sample(n, random_state), got {type(loaded).__name__}"
+    )
+
+
+def _frame_pair(name: str, x: pd.DataFrame, y: Any) -> Dataset:
+    import pandas as pd
+
+    if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
+        y = y.iloc[:, 0]
+    if isinstance(y, pd.Series) and len(y) == len(x) and not x.index.equals(y.index):
+        raise ValueError(f"{name}: X and y must have the same index")
+    labels = y if isinstance(y, pd.Series) else as_array(Origin(name), "y", y)
+    if 0 in x.shape:
+        raise ValueError(f"{name}: X must have shape (n, d), got {x.shape}")
+    if labels.shape != (len(x),):
+        raise ValueError(f"{name}: y must have shape ({len(x)},), got {labels.shape}")
+    return frame_dataset(Origin(name), name, x, pd.Series(labels))

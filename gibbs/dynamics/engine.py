@@ -1,0 +1,285 @@
+"""One step of the neurons: forward and backward pass in tiles that stay in the cache."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gibbs.dynamics.cloud import TiledCloud, cut
+from gibbs.dynamics.noise import Glimpse, Noise
+from gibbs.model.activations import ACTIVATIONS, Activation
+from gibbs.model.energy import pull
+from gibbs.model.network import outputs
+from gibbs.model.problem import Problem
+from gibbs.model.truncation import truncate, truncate_slope
+
+__all__ = ["Engine"]
+
+CACHE = 720 * 2**10
+"""Bytes of each of the two work arrays (samples by neurons): both fit the second-level cache."""
+
+MAX_ROWS = 1024
+"""Samples handled at a time."""
+
+BUDGET = 8 * 2**20
+"""Bytes of activations kept from the forward to the backward pass. Beyond it they are computed
+again, which takes about as long as reading them back, and no memory."""
+
+WIDE, WIDE_BUDGET = 64, 256 * 2**20
+"""From this many inputs on computing them again takes longer, and more bytes are kept."""
+
+
+@dataclass(frozen=True)
+class _Form:
+    """An activation as sigma(z) = shift + scale tau(stretch z), with a tau that costs less."""
+
+    tau: Activation
+    shift: float = 0.0
+    scale: float = 1.0
+    stretch: float = 1.0
+
+
+def _cheapest_form(activation: Activation, dtype: torch.dtype) -> _Form:
+    """In float32 torch has tanh in three quarters of the time of sigmoid."""
+    if activation is ACTIVATIONS["sigmoid"] and dtype == torch.float32:
+        return _Form(ACTIVATIONS["tanh"], 0.5, 0.5, 0.5)
+    return _Form(activation)
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """Some samples by some neurons of a tile: views made once, as a step has thousands.
+
+    Attributes
+    ----------
+    chunk : int
+        Which samples.
+    tile : int
+    columns : slice
+        Which neurons of the tile.
+    block : slice
+        Which neurons of the cloud.
+    b, u : Tensor (r, m), (d, m)
+        Of the tile.
+    grad_b, grad_u : Tensor (r, m), (d, m)
+        Of the buffer for gradient and noise; no grad_u where u is moved in place.
+    values, pulls : Tensor (samples, m)
+        Work arrays.
+    """
+
+    chunk: int
+    tile: int
+    columns: slice
+    block: slice
+    b: Tensor
+    u: Tensor
+    grad_b: Tensor
+    grad_u: Tensor | None
+    values: Tensor
+    pulls: Tensor
+
+
+class Engine:
+    """Passes of a cloud over batches of a fixed number of samples, in kept buffers.
+
+    Parameters
+    ----------
+    problem : Problem
+        Gives W, gamma, activation, truncation, lambda_rho and beta.
+    cloud : TiledCloud
+        Moved by :meth:`descend`, in place.
+    n_rows : int
+        Samples of a batch.
+    moves_u : bool
+        As that of the noise: small batches, whose noise and gradient move a tile's u's in one
+        product, in place.
+    """
+
+    def __init__(
+        self, problem: Problem, cloud: TiledCloud, n_rows: int, *, moves_u: bool = False
+    ) -> None:
+        self.problem = problem
+        self.w = problem.w
+        self.cloud = cloud
+        self._form = _cheapest_form(problem.sigma, problem.dtype)
+        size = problem.x.element_size()
+        budget = WIDE_BUDGET if problem.n_inputs >= WIDE else BUDGET
+        self._moves_u = moves_u
+        self.keeps = moves_u or cloud.n_neurons * n_rows * size <= budget
+        self._rows = cut(n_rows, _part(n_rows, 1 if moves_u else -(-n_rows // MAX_ROWS)))
+        self._buffers = {tile.shape[1]: torch.empty_like(tile) for tile in cloud.tiles[::-1]}
+        height = self._rows[0].stop
+        steps = {
+            width: _part(width, 1 if moves_u else -(-width * height * size // CACHE), multiple=16)
+            for width in self._buffers
+        }
+        area = height * max(steps.values())
+        self._stack = problem.x.new_empty(2 * area if moves_u else area)
+        values = problem.x.new_empty(cloud.n_neurons * n_rows if self.keeps else area)
+        self._plan: list[list[_Piece]] = []
+        taken = 0
+        for index, tile in enumerate(cloud.tiles):
+            pieces = []
+            for columns in cut(tile.shape[1], steps[tile.shape[1]]):
+                for chunk, rows in enumerate(self._rows):
+                    shape = (rows.stop - rows.start, columns.stop - columns.start)
+                    own = values[taken : taken + shape[0] * shape[1]].view(shape)
+                    after = own.numel() if moves_u else 0  # of what the samples see of the noise
+                    work = self._stack[after : after + own.numel()].view(shape)
+                    pieces.append(self._piece(index, chunk, columns, own, work))
+                    taken += own.numel() if self.keeps else 0
+            self._plan.append(pieces)
+
+    def _piece(
+        self, index: int, chunk: int, columns: slice, values: Tensor, pulls: Tensor
+    ) -> _Piece:
+        rank, tile = self.cloud.rank, self.cloud.tiles[index]
+        first = self.cloud.blocks[index].start
+        block = slice(first + columns.start, first + columns.stop)
+        theta, gradient = tile[:, columns], self._buffers[tile.shape[1]][:, columns]
+        return _Piece(
+            chunk,
+            index,
+            columns,
+            block,
+            theta[:rank],
+            theta[rank:],
+            gradient[:rank],
+            None if self._moves_u else gradient[rank:],
+            values,
+            pulls,
+        )
+
+    def forward(
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        weight: Tensor | None = None,
+        uncoupled: Tensor | None = None,
+        glimpse: Glimpse | None = None,
+    ) -> None:
+        r"""Compute features, outputs (Eqs. 1 to 3) and the forces on the outgoing weights.
+
+        Sets `features` (n, r), `outputs` (n, q), `residual` (n, q), Z - Y times the weights of
+        the samples (n,), and with `uncoupled` (N, k), further coordinates of the a's,
+        `uncoupled_features` (n, k). A `glimpse` adds to the u's noise that is not in the cloud.
+        """
+        problem, form = self.problem, self._form
+        x = x if form.stretch == 1 else x * form.stretch
+        self._x = [x[rows] for rows in self._rows]
+        self._glimpse = glimpse
+        self._factor = None if glimpse is None else glimpse.factor * form.stretch
+        total = x.new_zeros(self.cloud.rank, len(x))
+        rest = x.new_zeros(0 if uncoupled is None else uncoupled.shape[1], len(x))
+        totals = [total[:, rows] for rows in self._rows]
+        for piece in itertools.chain.from_iterable(self._plan):
+            values = self._activate(piece).T
+            reach = truncate(piece.b, problem.truncation)
+            totals[piece.chunk].addmm_(reach, values, alpha=form.scale)
+            if uncoupled is not None and len(rest):
+                c = uncoupled[piece.block].T
+                rest[:, self._rows[piece.chunk]].addmm_(c, values, alpha=form.scale)
+        if form.shift:
+            for tile in self.cloud.tiles:
+                reach = truncate(tile[: self.cloud.rank], problem.truncation)
+                total.add_(reach.sum(1, keepdim=True), alpha=form.shift)
+            if uncoupled is not None:
+                rest.add_(uncoupled.sum(0)[:, None], alpha=form.shift)
+        self.features = total.T / self.cloud.n_neurons
+        self.uncoupled_features = rest.T / self.cloud.n_neurons
+        self.outputs = outputs(self.features, self.w, problem.gamma)
+        self.residual = self.outputs - y
+        if weight is not None:
+            self.residual.mul_(weight[:, None])
+        forces = pull(self.residual, self.w, problem.gamma).T.contiguous()
+        self._forces = [forces[:, rows] for rows in self._rows]
+        self._force_sum = forces.sum(1, keepdim=True).mul_(form.shift)
+
+    def _activate(self, piece: _Piece) -> Tensor:
+        """tau(stretch x . u) of some samples and neurons."""
+        torch.mm(self._x[piece.chunk], piece.u, out=piece.values)
+        if self._glimpse is not None and self._factor is not None:
+            seen = self._glimpse.draws[piece.tile][:, piece.columns]
+            piece.values.addmm_(self._factor[self._rows[piece.chunk]], seen)
+        return self._form.tau.value_(piece.values)
+
+    def _add_data_gradient(self, index: int, scale: float) -> None:
+        r"""Add scale times the data part of grad V of a tile to its buffer (r + d, m).
+
+        .. math:: \nabla_b V = \tau_R'(b) \odot \sum_i \sigma(u \cdot x_i) P_i, \qquad
+            \nabla_u V = \sum_i (\tau_R(b) \cdot P_i)\, \sigma'(u \cdot x_i)\, x_i.
+        """
+        form, radius = self._form, self.problem.truncation
+        alpha = scale * form.scale
+        for piece in self._plan[index]:
+            x, forces = self._x[piece.chunk], self._forces[piece.chunk]
+            values = piece.values if self.keeps else self._activate(piece)
+            if radius is None:
+                piece.grad_b.addmm_(forces, values, alpha=alpha)
+            else:
+                slope = truncate_slope(piece.b, radius)
+                piece.grad_b.addcmul_(slope, forces @ values, value=alpha)
+            torch.mm(forces.T, truncate(piece.b, radius), out=piece.pulls)
+            form.tau.times_slope_(piece.pulls, values)
+            if piece.grad_u is not None:
+                piece.grad_u.addmm_(x.T, piece.pulls, alpha=alpha)
+        if form.shift:
+            reach = self.cloud.tiles[index][: self.cloud.rank]
+            slopes = 1.0 if radius is None else truncate_slope(reach, radius)
+            buffer = self._buffers[reach.shape[1]]
+            buffer[: self.cloud.rank].add_(self._force_sum * slopes, alpha=scale)
+
+    def gradients(self) -> Iterator[Tensor]:
+        """Gradients of V, tile by tile: (r + d, m), in a buffer that the next overwrites."""
+        for index, tile in enumerate(self.cloud.tiles):
+            buffer = torch.mul(tile, self.problem.decay, out=self._buffers[tile.shape[1]])
+            self._add_data_gradient(index, 1.0)
+            yield buffer
+
+    def descend(self, eta: float, noise: Noise) -> None:
+        r"""Take one step, theta <- (1 - eta lambda_rho) theta - eta grad L + noise.
+
+        Eq. 20 for the neurons, grad L the data part of grad V at the outputs of :meth:`forward`.
+        """
+        rate = 1 - eta * self.problem.decay
+        lever = self._lever(eta, rate) if self._moves_u else None
+        for index, tile in enumerate(self.cloud.tiles):
+            change = self._buffers[tile.shape[1]]
+            noise.fill(index, change)
+            self._add_data_gradient(index, -eta)
+            if lever is None:
+                torch.add(change, tile, alpha=rate, out=tile)
+            else:
+                self._move_u(index, rate, lever)
+                b = tile[: self.cloud.rank]
+                torch.add(change[: self.cloud.rank], b, alpha=rate, out=b)
+        noise.end()
+
+    def _lever(self, eta: float, rate: float) -> Tensor:
+        """What moves the u's: the gain of the noise beside -eta X^T, (d, 2 n), or the latter."""
+        descent = self._x[0].T * (-eta * self._form.scale)
+        if self._glimpse is None:
+            return descent
+        return torch.cat((self._glimpse.gain * rate, descent), 1)
+
+    def _move_u(self, index: int, rate: float, lever: Tensor) -> None:
+        """U <- rate (u + gain z) - eta X^T pulls of a tile, in one product."""
+        tile = self.cloud.tiles[index]
+        size = self._plan[index][0].pulls.numel()
+        stack = self._stack[: 2 * size].view(-1, tile.shape[1])
+        if self._glimpse is None:
+            stack = stack[len(stack) // 2 :]
+        else:
+            stack[: len(stack) // 2].copy_(self._glimpse.draws[index])
+        tile[self.cloud.rank :].addmm_(lever, stack, beta=rate)
+
+
+def _part(length: int, n_parts: int, multiple: int = 1) -> int:
+    """Length of each of n_parts nearly equal parts, rounded up to a multiple."""
+    step = -(-length // n_parts)
+    return min(length, -(-step // multiple) * multiple)

@@ -1,0 +1,433 @@
+"""Noisy mean-field Langevin dynamics of a cloud of neurons, with the linear layer fixed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+from gibbs.dynamics.dynamics import Dynamics
+from gibbs.dynamics.noise import Scheme
+from gibbs.dynamics.snapshot import Keeper, Snapshot, Stateful, packed, unpack
+from gibbs.dynamics.step_sizes import Schedule, StepSize, StepSizes
+from gibbs.model.checks import check_integer
+from gibbs.model.energy import data_loss, mean_square
+from gibbs.model.particles import Particles
+from gibbs.model.problem import Problem
+
+__all__ = [
+    "LangevinResult",
+    "LangevinState",
+    "LangevinStatus",
+    "Observer",
+    "StepSize",
+    "StopRun",
+    "default_lambda_w",
+    "observe",
+    "run_langevin",
+]
+
+DIVERGENCE_FACTOR = 1e3
+"""A loss this many times above both its start and the loss of zero outputs has diverged."""
+
+
+class LangevinStatus(StrEnum):
+    """How a run ended; `.advice` says what to do about it."""
+
+    COMPLETED = "completed"
+    STOPPED = "stopped"
+    DIVERGED = "diverged"
+
+    @property
+    def advice(self) -> str:
+        """One sentence: what happened, what to try."""
+        if self is LangevinStatus.COMPLETED:
+            return "All steps were taken."
+        if self is LangevinStatus.STOPPED:
+            return "An observer ended the run; the particles are those that it saw last."
+        return (
+            "The loss grew without bound or became NaN: take a smaller step_size (or 'auto'); "
+            "the particles returned are the last ones whose loss was sound."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class LangevinState:
+    """What an observer sees: the cloud before step `step`, evaluated on all samples.
+
+    Attributes
+    ----------
+    step : int
+    n_steps : int
+        How many steps the run was asked for.
+    problem : Problem
+    particles : Particles
+        All p coordinates of every a, also those that do not couple; a copy, not to be changed.
+    features : Tensor (n, p)
+    outputs : Tensor (n, q)
+    step_size : float
+        The size of the step to come; at the end, of the last one (NaN without a step).
+    """
+
+    step: int
+    n_steps: int
+    problem: Problem
+    particles: Particles
+    features: Tensor
+    outputs: Tensor
+    step_size: float
+
+
+Observer = Callable[[LangevinState], float]
+
+
+class StopRun(Exception):
+    """Raised by an observer: the run ends here, soundly, with status STOPPED."""
+
+
+@dataclass(frozen=True, eq=False)
+class LangevinResult:
+    """The cloud that a run ended with, and its history.
+
+    Attributes
+    ----------
+    particles : Particles
+    w : Tensor (p, q)
+        The linear layer: the problem's, or with `train_w` as it ended.
+    history : dict of str to 1-D Tensor
+        "step", "loss" (L_n), "regularized_loss" (Eq. 4, the term of W only with `train_w`),
+        "gradient_norm" (root mean square over the neurons of |grad V|), "step_size",
+        with `train_w` "layer_gradient_norm" (Frobenius norm of the gradient of Eq. 4 in W),
+        and one entry an observer; float64, one value every `every` steps and at the end.
+    status : LangevinStatus
+    n_steps : int
+        Steps that led to `particles`.
+    """
+
+    particles: Particles
+    w: Tensor
+    history: dict[str, Tensor]
+    status: LangevinStatus
+    n_steps: int
+
+
+def run_langevin(
+    problem: Problem,
+    particles: Particles,
+    *,
+    n_steps: int,
+    step_size: StepSize = "auto",
+    batch_size: int | None = None,
+    scheme: str = "euler",
+    temperature: float | Schedule | None = None,
+    train_w: bool = False,
+    lambda_w: float | None = None,
+    generator: torch.Generator,
+    observers: Mapping[str, Observer] | None = None,
+    every: int = 10,
+    keep: Keeper | None = None,
+    resume: Snapshot | None = None,
+) -> LangevinResult:
+    r"""Run the noisy mean-field dynamics (Eq. 20): stage one, or with `train_w` both layers.
+
+    The update of each neuron is
+
+    .. math:: \theta_j \leftarrow \theta_j - \eta\, \nabla V(\theta_j)
+        + \sqrt{2 \eta / \beta}\; \xi_j, \qquad \xi_j \sim N(0, I),
+
+    where grad V is N times the gradient of the N-neuron regularised loss: the step size eta
+    belongs to one neuron and does not depend on N. With W fixed its law approaches the Gibbs
+    minimizer (Eq. 27) for small eta and large N; with no data its stationary variance is
+    1/(beta lambda_rho (1 - eta lambda_rho/2)). At temperature 0 it is plain (stochastic)
+    gradient descent.
+
+    Parameters
+    ----------
+    problem : Problem
+    particles : Particles
+        The start; it is left as it is.
+    n_steps : int
+        >= 0.
+    step_size : float, "auto" or callable, default "auto"
+        eta > 0, a schedule (step number -> eta), or "auto": 3/2 over the largest curvature
+        of the loss along the flow (`gibbs.dynamics.curvature.largest_curvature`, on at most 2,048
+        samples; descent along that direction is stable up to 2 over it), measured again at
+        steps 0, 1, 2, 4, ..., 128 and then every 128. With minibatches it is the largest
+        value over four batches: that of one batch is larger than that of all samples.
+    batch_size : int, optional
+        Samples a step, without replacement within an epoch. None means all: then samples that occur
+        several times are computed once, with that weight; observers see all of them.
+    scheme : {"euler", "leimkuhler_matthews"}, default "euler"
+        How the noise enters, see :class:`gibbs.dynamics.noise.Scheme`: with a bias of first or of
+        second order in eta.
+    temperature : float or callable, optional
+        1/beta of the noise, >= 0, or a schedule of it; lambda_rho stays as it is. None means
+        that of the problem.
+    train_w : bool, default False
+        Whether W moves along, W <- W - eta ((gamma/n) H^T (Z - Y) + lambda_w W): the joint
+        noisy flow, Algorithm 1's second stage.
+    lambda_w : float, optional
+        L2 weight of W with `train_w`; None means 1/beta (at beta = inf: lambda_rho).
+    generator : torch.Generator
+        Decides noise and batches; on the device of the problem.
+    observers : mapping of str to callable, optional
+        Functions of the :class:`LangevinState`, called every `every` steps and at the end;
+        what they return is kept in the history under their name. One that raises
+        :class:`StopRun` ends the run there. One with `state_dict` and `load_state_dict`
+        (:class:`gibbs.dynamics.snapshot.Stateful`) is part of the snapshots.
+    every : int, default 10
+        Stride of the history. A record is a pass over all samples: with small batches of a
+        large set, once an epoch is enough.
+    keep : callable, optional
+        Called after every record with the number of the step and a function that takes a
+        :class:`Snapshot`; see :class:`stages.Checkpoint`.
+    resume : Snapshot, optional
+        Go on from there, with the arguments of the run that it was taken in. Where it goes on
+        does not show in the result. `n_steps` may be larger; from the snapshot of its last
+        step only where step size and temperature are constant and that step was a multiple
+        of `every`.
+
+    Returns
+    -------
+    LangevinResult
+        Always finite; `status` tells whether the run diverged.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range or does not fit the problem.
+
+    Examples
+    --------
+    >>> from gibbs import Problem, sample_normal
+    >>> problem = Problem(torch.eye(2), torch.eye(2), torch.eye(2), beta=1e3)
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> start = sample_normal(problem, 100, generator=generator)
+    >>> result = run_langevin(problem, start, n_steps=50, generator=generator)
+    >>> result.status.value, len(result.history["loss"])
+    ('completed', 6)
+    """
+    names = dict(observers or {})
+    _check_arguments(problem, particles, generator, names)
+    n_steps = check_integer("n_steps", n_steps, 0)
+    every = check_integer("every", every, 1)
+    n = problem.n_samples
+    size = (
+        None if batch_size is None else check_integer("batch_size", batch_size, 1, n, high_is="n")
+    )
+    heat = _temperatures(problem, temperature)
+    weight = _layer_weight(problem, train_w, lambda_w)
+    dynamics = Dynamics(
+        problem,
+        particles,
+        batch_size=size,
+        scheme=_scheme(scheme),
+        lambda_w=weight,
+        noisy=callable(temperature) or heat(0) > 0,
+        generator=generator,
+    )
+    sizes = StepSizes(dynamics.everything.problem, step_size, size, weight)
+    parts = _stateful(dynamics, sizes, names)
+    history: dict[str, list[float]] = {}
+    sound, w, last = particles.clone(), problem.w, 0
+    if resume is not None:
+        varies = step_size == "auto" or callable(step_size) or callable(temperature)
+        _check_resume(resume, n_steps, every, varies)
+        history = _load(resume, parts)
+        last = resume.step
+        if last > 0:  # before, splitting a and joining it again would round
+            now, sound = dynamics.whole()
+            w = now.w
+    status = LangevinStatus.COMPLETED
+    for step in range(last, n_steps + 1):
+        if resume is None or step > resume.step:
+            if step < n_steps:
+                sizes.at(step, dynamics.network)
+            if n_steps > 0:
+                dynamics.begin(step, sizes.current, heat(min(step, n_steps - 1)))
+            if step % every == 0 or step == n_steps:
+                state = _look(dynamics, step, n_steps, sizes.current, sound if step == 0 else None)
+                row = _measure(state, dynamics, history)
+                if row is None:
+                    status = LangevinStatus.DIVERGED
+                    break
+                sound, w, last = state.particles, state.problem.w, step
+                wanted = observe(state, names, row)
+                for name, value in row.items():
+                    history.setdefault(name, []).append(value)
+                if not wanted:
+                    status = LangevinStatus.STOPPED
+                    break
+                if keep is not None:
+                    keep(step, partial(_snapshot, step, n_steps, parts, history))
+        if step < n_steps:
+            dynamics.step()
+    tensors = {name: torch.tensor(values, dtype=torch.float64) for name, values in history.items()}
+    return LangevinResult(sound, w, tensors, status, last)
+
+
+_RECORDED = (
+    "step",
+    "loss",
+    "regularized_loss",
+    "gradient_norm",
+    "step_size",
+    "layer_gradient_norm",
+)
+
+
+def _look(
+    dynamics: Dynamics, step: int, n_steps: int, eta: float, particles: Particles | None
+) -> LangevinState:
+    """Evaluate the network on all samples; `particles` spares a copy where they are known."""
+    features, outputs = dynamics.evaluate()
+    problem, now = dynamics.whole() if particles is None else (dynamics.problem, particles)
+    return LangevinState(step, n_steps, problem, now, features, outputs, eta)
+
+
+def _measure(
+    state: LangevinState, dynamics: Dynamics, history: Mapping[str, list[float]]
+) -> dict[str, float] | None:
+    """The standard row of the history, or None where the run has diverged."""
+    loss = dynamics.loss()
+    ridge = state.problem.decay * float(mean_square(state.particles))
+    row = {"step": float(state.step), "loss": loss, "regularized_loss": loss + ridge / 2}
+    if dynamics.lambda_w is not None:
+        square = float(state.problem.w.square().sum())
+        row["regularized_loss"] += dynamics.lambda_w / 2 * square
+        row["layer_gradient_norm"] = float(dynamics.layer_gradient().norm())
+    row["gradient_norm"] = dynamics.gradient_norm()
+    if not all(math.isfinite(value) for value in row.values()):
+        return None
+    if history:
+        y, weight = state.problem.y, state.problem.sample_weight
+        zero = float(data_loss(torch.zeros_like(y), y, weight))
+        if loss > DIVERGENCE_FACTOR * max(history["loss"][0], zero):
+            return None
+    return row | {"step_size": state.step_size}
+
+
+def _stateful(
+    dynamics: Dynamics, sizes: StepSizes, observers: Mapping[str, Observer]
+) -> dict[str, Stateful]:
+    """The parts of a run that a snapshot holds, by their names there."""
+    parts: dict[str, Stateful] = {"dynamics": dynamics, "sizes": sizes}
+    for name, observer in observers.items():
+        if isinstance(observer, Stateful):
+            parts[f"observer/{name}"] = observer
+    return parts
+
+
+def _snapshot(
+    step: int, n_steps: int, parts: Mapping[str, Stateful], history: Mapping[str, list[float]]
+) -> Snapshot:
+    tensors = packed(parts) | {"n_steps": torch.tensor(n_steps)}
+    for name, values in history.items():
+        tensors[f"history/{name}"] = torch.tensor(values, dtype=torch.float64)
+    return Snapshot(step, tensors)
+
+
+def _check_resume(resume: Snapshot, n_steps: int, every: int, varies: bool) -> None:
+    """The last snapshot of a run has begun a step like its last one: a longer run may not."""
+    asked = int(resume.tensors["n_steps"])
+    if n_steps < resume.step:
+        raise ValueError(f"n_steps must be >= the step of resume, {resume.step}, got {n_steps}")
+    ended = resume.step == asked < n_steps
+    if ended and (varies or asked == 0 or asked % every != 0):
+        raise ValueError(
+            f"n_steps must be {asked}, got {n_steps}: resume is the end of a run, which goes on "
+            "only with a constant step_size and temperature and from a multiple of every"
+        )
+
+
+def _load(snapshot: Snapshot, parts: Mapping[str, Stateful]) -> dict[str, list[float]]:
+    """Put a run back to where the snapshot was taken; return its history."""
+    unpack(snapshot.tensors, parts)
+    return {
+        name.removeprefix("history/"): values.tolist()
+        for name, values in snapshot.tensors.items()
+        if name.startswith("history/")
+    }
+
+
+def observe(state: LangevinState, observers: Mapping[str, Observer], row: dict[str, float]) -> bool:
+    """Add what the observers return to the row (NaN for one that stops); False to stop."""
+    wanted = True
+    for name, observer in observers.items():
+        try:
+            row[name] = float(observer(state))
+        except StopRun:
+            row[name] = math.nan
+            wanted = False
+    return wanted
+
+
+def _scheme(name: str) -> Scheme:
+    if name not in list(Scheme):
+        raise ValueError(f"scheme must be one of {', '.join(Scheme)}, got {name!r}")
+    return Scheme(name)
+
+
+def _temperatures(problem: Problem, temperature: float | Schedule | None) -> Schedule:
+    """The temperature of every step, checked."""
+
+    def checked(value: object, name: str) -> float:
+        sound = isinstance(value, Real) and not isinstance(value, bool)
+        if not sound or not 0 <= float(value) < math.inf:  # type: ignore[arg-type]
+            raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
+        return float(value)  # type: ignore[arg-type]
+
+    if callable(temperature):
+        return lambda step: checked(temperature(step), f"temperature at step {step}")
+    value = problem.temperature if temperature is None else checked(temperature, "temperature")
+    return lambda _: value
+
+
+def default_lambda_w(problem: Problem) -> float:
+    """1/beta, the paper's choice; lambda_rho where beta is inf."""
+    return problem.decay if math.isinf(problem.beta) else problem.temperature
+
+
+def _layer_weight(problem: Problem, train_w: bool, lambda_w: float | None) -> float | None:
+    """lambda_w of a layer that is trained, None for one that is not."""
+    if not train_w:
+        if lambda_w is not None:
+            raise ValueError(f"lambda_w must be None unless train_w, got {lambda_w}")
+        return None
+    if lambda_w is None:
+        return default_lambda_w(problem)
+    if not 0 <= lambda_w < math.inf:
+        raise ValueError(f"lambda_w must be >= 0 and finite, got {lambda_w}")
+    return float(lambda_w)
+
+
+def _check_arguments(
+    problem: Problem,
+    particles: Particles,
+    generator: torch.Generator,
+    observers: Mapping[str, Observer],
+) -> None:
+    widths = (particles.a.shape[1], particles.u.shape[1])
+    if widths != (problem.n_features, problem.n_inputs):
+        raise ValueError(
+            "particles must have the problem's widths (p, d) = "
+            f"({problem.n_features}, {problem.n_inputs}), got {widths}"
+        )
+    if (particles.a.dtype, particles.a.device) != (problem.dtype, problem.device):
+        raise ValueError(
+            f"particles must be {problem.dtype} on {problem.device} like the problem, "
+            f"got {particles.a.dtype} on {particles.a.device}"
+        )
+    if not bool(torch.isfinite(particles.a).all() and torch.isfinite(particles.u).all()):
+        raise ValueError("particles must be finite, got NaN or inf")
+    if generator.device.type != problem.device.type:
+        raise ValueError(f"generator must be on {problem.device}, got {generator.device}")
+    taken = sorted(set(observers) & set(_RECORDED))
+    if taken:
+        raise ValueError(f"observers must not be called {taken[0]!r}: the history has that entry")

@@ -1,0 +1,139 @@
+"""The step size of every step: constant, scheduled, or from the curvature."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Real
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gibbs.dynamics.curvature import largest_curvature
+from gibbs.model.network import features
+from gibbs.model.particles import Particles
+from gibbs.model.problem import Problem
+
+__all__ = ["Schedule", "StepSize", "StepSizes", "positive_step"]
+
+Schedule = Callable[[int], float]
+"""A function of the step number 0, 1, ..."""
+
+StepSize = float | Literal["auto"] | Schedule
+"""A constant, "auto", or a schedule."""
+
+
+class StepSizes:
+    """The step size of every step; see `step_size` of :func:`gibbs.run_langevin`.
+
+    Parameters
+    ----------
+    problem : Problem
+    step_size : float, "auto" or callable
+    batch_size : int or None
+    lambda_w : float or None
+        Where W moves too: its curvature is added to that of the neurons, an upper bound on
+        that of both together.
+
+    Attributes
+    ----------
+    current : float
+        The size of the last step that was asked for; NaN before.
+    """
+
+    MAX_ROWS = 2048
+    INTERVAL = 128
+    REACH = 1.5
+    BATCHES = 4
+
+    def __init__(
+        self,
+        problem: Problem,
+        step_size: StepSize,
+        batch_size: int | None,
+        lambda_w: float | None = None,
+    ) -> None:
+        if step_size != "auto" and not callable(step_size):
+            positive_step(step_size, "step_size")
+        self.step_size = step_size
+        self.current = math.nan
+        self.lambda_w = lambda_w
+        if batch_size is None:
+            rows = [torch.arange(0, problem.n_samples, -(-problem.n_samples // self.MAX_ROWS))]
+        else:
+            own = torch.Generator().manual_seed(0)
+            kept = min(batch_size, self.MAX_ROWS)
+            rows = [
+                torch.randperm(problem.n_samples, generator=own)[:kept] for _ in range(self.BATCHES)
+            ]
+        rows = [part.to(problem.device) for part in rows]
+        weight = problem.sample_weight
+        self.batches = [problem.x[part] for part in rows]
+        self.weights = [None if weight is None else weight[part] for part in rows]
+        targets = [problem.y[part] for part in rows]
+        self.directions = [
+            y if own is None else own.sqrt()[:, None] * y
+            for y, own in zip(targets, self.weights, strict=True)
+        ]
+
+    def measures_at(self, step: int) -> bool:
+        """Whether "auto" measures the curvature before this step."""
+        return step % self.INTERVAL == 0 or (step < self.INTERVAL and step & (step - 1) == 0)
+
+    def at(self, step: int, look: Callable[[], tuple[Problem, Particles]]) -> float:
+        """Return eta for this step; `look` gives the network as it is, and costs a copy."""
+        if callable(self.step_size):
+            self.current = positive_step(self.step_size(step), f"step_size at step {step}")
+        elif self.step_size != "auto":
+            self.current = float(self.step_size)
+        elif self.measures_at(step):
+            self._measure(*look(), first=step == 0)
+        return self.current
+
+    def _measure(self, problem: Problem, particles: Particles, first: bool) -> None:
+        curvatures = []
+        n_iterations = 20 if first else 3
+        for k, (x, weight) in enumerate(zip(self.batches, self.weights, strict=True)):
+            value, self.directions[k] = largest_curvature(
+                problem, particles, x, self.directions[k], n_iterations, weight
+            )
+            if self.lambda_w is not None:
+                value += _layer_curvature(problem, particles, x, weight) + self.lambda_w
+            curvatures.append(value)
+        if 0 < max(curvatures) < math.inf:
+            self.current = self.REACH / max(curvatures)
+        elif math.isnan(self.current):  # no data force and no decay: any step is stable
+            self.current = 1.0
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The size in use and what the next measurement starts from."""
+        directions = {f"direction{k}": v for k, v in enumerate(self.directions)}
+        return {"current": torch.tensor(self.current, dtype=torch.float64), **directions}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on there."""
+        self.current = float(state["current"])
+        self.directions = [
+            state[f"direction{k}"].to(before.device) for k, before in enumerate(self.directions)
+        ]
+
+
+def _layer_curvature(
+    problem: Problem, particles: Particles, x: Tensor, weight: Tensor | None
+) -> float:
+    """Largest curvature of L_n in W: gamma^2 times the top eigenvalue of H^T S H / n."""
+    h = features(x, particles, problem.sigma, problem.truncation)
+    if not bool(torch.isfinite(h).all()):
+        return math.nan
+    if weight is not None:
+        h = weight.sqrt()[:, None] * h
+    return problem.gamma**2 * float(torch.linalg.matrix_norm(h, 2)) ** 2 / len(x)
+
+
+def positive_step(value: object, name: str) -> float:
+    """Check a step size, and return it as a float."""
+    sound = isinstance(value, Real) and not isinstance(value, bool)
+    if not sound or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
+        raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
+    return float(value)  # type: ignore[arg-type]

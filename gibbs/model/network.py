@@ -1,0 +1,73 @@
+"""The three-layer network: features, outputs and the kernel of the first layer."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from gibbs.model.activations import Activation
+from gibbs.model.checks import row_major
+from gibbs.model.particles import Particles
+from gibbs.model.truncation import truncate
+
+__all__ = ["features", "kernel", "neuron_blocks", "outputs"]
+
+NEURON_TILE = 512
+"""Neurons handled at a time: a tile of activations of 1,000 samples stays in the cache."""
+
+
+def neuron_blocks(n_neurons: int) -> list[slice]:
+    """Cut 0..N-1 into consecutive tiles of `NEURON_TILE` neurons (the last one may be shorter)."""
+    return [slice(k, min(k + NEURON_TILE, n_neurons)) for k in range(0, n_neurons, NEURON_TILE)]
+
+
+def features(
+    x: Tensor, particles: Particles, activation: Activation, truncation: float | None = None
+) -> Tensor:
+    r"""Features h(x) = (1/N) sum_j tau(a_j) sigma(u_j . x), Eqs. 1 and 2.
+
+    Parameters
+    ----------
+    x : Tensor (n, d)
+    particles : Particles
+    activation : Activation
+    truncation : float, optional
+        Radius of tau; None means the identity.
+
+    Returns
+    -------
+    Tensor (n, p)
+        H. Memory above it: one tile of neurons times n.
+    """
+    x = row_major(x)
+    total = x.new_zeros(len(x), particles.a.shape[1])
+    for block in neuron_blocks(len(particles)):
+        values = activation.value_(particles.u[block] @ x.T)
+        total.addmm_(values.T, truncate(particles.a[block], truncation))
+    return total.div_(len(particles))
+
+
+def outputs(features: Tensor, w: Tensor, gamma: float) -> Tensor:
+    """Outputs Z = gamma H W, Eq. 3, of shape (n, q), from H (n, p) and W (p, q)."""
+    return features @ w * gamma
+
+
+def kernel(x: Tensor, u: Tensor, activation: Activation) -> Tensor:
+    r"""Kernel of the first layer, Eq. 8: K_ij = (1/N) sum_k sigma(x_i . u_k) sigma(x_j . u_k).
+
+    Parameters
+    ----------
+    x : Tensor (n, d)
+    u : Tensor (N, d)
+    activation : Activation
+
+    Returns
+    -------
+    Tensor (n, n)
+        Symmetric, positive semidefinite.
+    """
+    x, u = row_major(x), row_major(u)
+    total = x.new_zeros(len(x), len(x))
+    for block in neuron_blocks(len(u)):
+        values = activation.value_(u[block] @ x.T)
+        total.addmm_(values.T, values)
+    return total.div_(len(u))

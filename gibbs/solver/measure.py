@@ -1,0 +1,425 @@
+"""The Gibbs-form measure of a dual point, as a law that can be evaluated and sampled."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from gibbs.model.checks import row_major
+from gibbs.model.energy import data_loss
+from gibbs.model.particles import Particles
+from gibbs.model.problem import Problem
+from gibbs.model.truncation import truncate, truncate_slope
+from gibbs.solver.conditional import Conditional
+from gibbs.solver.dual import TILE, tiles
+from gibbs.solver.mixture import Mixture
+from gibbs.solver.phases import Phases
+from gibbs.solver.rules import hermite_rule
+
+__all__ = ["GibbsMeasure", "Target", "mala"]
+
+VALUES_BUDGET = 256 * 2**20
+"""Bytes of first-layer activations that one block of points may take."""
+
+
+@dataclass(frozen=True, eq=False)
+class GibbsMeasure:
+    r"""The law of (a, u) with u ~ mu_G and a given u by its pulls c = W C^T s(u).
+
+    Without truncation a | u ~ N(-(gamma/lambda) c, I/(beta lambda)); `gibbs.solver.conditional`
+    has the general case. G, the `tilt`, fixes the marginal of u; C, the `dual`, the law of a
+    given u. At the minimizer both are the same. The tightest certificate re-optimises C for the
+    law of u that G gives (see :func:`gibbs.solver.dual.refit`).
+
+    u enters the data only by its part in the row space of X; the other directions keep the
+    prior N(0, I/(beta lambda)), independent of the rest.
+
+    Attributes
+    ----------
+    problem : Problem
+    dual, tilt : Tensor (n, q)
+        C and G, float64.
+    points : Tensor (M, r)
+        Points of u in the coordinates of `basis`, float64: a quadrature rule or a sample.
+    weights : Tensor (M,)
+        Of the law of u, adding up to 1.
+    log_z : float
+        log E_prior exp(e(u)); NaN for the law of a flow, which has no known divergence.
+    basis : Tensor (d, r)
+        Orthonormal basis of the row space of X.
+    phases : Phases, optional
+        Where the masses of phases have been chosen: the law of u is mu_G times chosen/mass.
+    replays : Tensor (M,), optional
+        Of a Monte Carlo law: the number of the independent draw that each point belongs to, from
+        0 on. Each draw weighs its own estimate of Z. None for quadrature.
+    """
+
+    problem: Problem
+    dual: Tensor
+    tilt: Tensor
+    points: Tensor
+    weights: Tensor
+    log_z: float
+    basis: Tensor
+    phases: Phases | None = None
+    replays: Tensor | None = None
+
+    def features(self, x: Tensor) -> Tensor:
+        r"""Features by Rao-Blackwell: h(x) = E[sigma(u.x) m(c)], m(c) the mean of tau(a) given u.
+
+        Without truncation that is -(gamma/lambda) E[sigma(u.x) s(u)^T] C W^T.
+
+        Parameters
+        ----------
+        x : Tensor (m, d)
+
+        Returns
+        -------
+        Tensor (m, p)
+            In the dtype of the problem. No noise of a is in it.
+        """
+        problem, new = self.problem, row_major(x.double())
+        inside = new @ self.basis
+        outside = (new - inside @ self.basis.T).norm(dim=1)
+        nodes, node_weights = hermite_rule(1 / math.sqrt(problem.beta * problem.decay))
+        flat = bool((outside <= 1e-9 * (1 + new.norm(dim=1))).all())
+        if flat:
+            nodes, node_weights = nodes.new_zeros(1), nodes.new_ones(1)
+        w, products = problem.w.double(), self._products(self.dual)
+        rows, columns = Conditional.of(problem).mean_factors(products, w)
+        rows = self.weights[:, None] * rows
+        total = new.new_zeros(len(new), rows.shape[1])
+        size = max(1, VALUES_BUDGET // (16 * len(new)))
+        for tile in tiles(len(self.points), size):
+            along = self.points[tile] @ inside.T
+            for node, node_weight in zip(nodes.tolist(), node_weights.tolist(), strict=True):
+                values = problem.sigma(along + node * outside)
+                total += node_weight * values.T @ rows[tile]
+        return (total @ columns).to(problem.dtype)
+
+    def mean_square(self) -> tuple[float, float]:
+        """E|a|^2 and E|u|^2."""
+        problem = self.problem
+        variance = 1 / (problem.beta * problem.decay)
+        squares = Conditional.of(problem).mean_square(self._pulls(self.dual)).sum(1)
+        free = problem.n_inputs - self.points.shape[1]
+        u = float(self.weights @ self.points.square().sum(1)) + free * variance
+        return float(self.weights @ squares), u
+
+    def kl_to_prior(self) -> float:
+        """KL(rho | rho_0) >= 0, in nats: that of the law of u, and that of a given u.
+
+        Of a Monte Carlo law it is an estimate, which noise may carry below 0.
+        """
+        conditional = Conditional.of(self.problem)
+        marginal = conditional.total(self._pulls(self.tilt))
+        if self.phases is not None:
+            marginal = marginal + self.phases.log_ratio(self.points, marginal)
+        given = conditional.divergence(self._pulls(self.dual)).sum(1)
+        return float(self.weights @ (marginal + given)) - self.log_z
+
+    def without(self, replay: int) -> GibbsMeasure:
+        """The same law from all draws but one; its log Z is that of those.
+
+        Raises
+        ------
+        ValueError
+            If there are no independent draws, or fewer than two.
+        """
+        if self.replays is None or int(self.replays.max()) < 1:
+            raise ValueError("measure must have two or more independent draws to leave one out")
+        kept, count = self.replays != replay, int(self.replays.max()) + 1
+        weights = self.weights[kept]
+        total = float(weights.sum())
+        return replace(
+            self,
+            points=self.points[kept],
+            weights=weights / total,
+            log_z=self.log_z + math.log(total * count / (count - 1)),
+            replays=None,
+        )
+
+    def free_energy(self) -> float:
+        """L_n + KL(rho | rho_0)/beta: the free energy counted relative to the prior, >= 0."""
+        problem = self.problem
+        z = problem.gamma * self.features(problem.x).double() @ problem.w.double()
+        weight = None if problem.sample_weight is None else problem.sample_weight.double()
+        loss = data_loss(z, problem.y.double(), weight)
+        return float(loss) + self.kl_to_prior() / problem.beta
+
+    def log_density(self, particles: Particles) -> Tensor:
+        r"""Logarithm of the density at each neuron (N,), up to one constant.
+
+        .. math:: e_G(u) - e_C(u) - \beta\gamma\, c \cdot \tau(a)
+            - \tfrac{\beta\lambda}{2} (|a|^2 + |u|^2), \qquad c = W C^T s(u)
+        """
+        problem, conditional = self.problem, Conditional.of(self.problem)
+        a, u = particles.a.double(), particles.u.double()
+        values, w = problem.sigma(u @ problem.x.double().T), problem.w.double()
+        c = values @ self.dual @ w.T
+        tilts = conditional.total(values @ self.tilt @ w.T)
+        if self.phases is not None:
+            tilts = tilts + self.phases.log_ratio(u @ self.basis, tilts)
+        tilts = tilts - conditional.total(c)
+        pulled = (c * truncate(a, problem.truncation)).sum(1)
+        squares = a.square().sum(1) + u.square().sum(1)
+        return tilts - conditional.coupling * pulled - conditional.precision / 2 * squares
+
+    def score(self, particles: Particles) -> Particles:
+        r"""Gradient of :meth:`log_density` in each neuron, in float64.
+
+        Between phases with chosen masses the density jumps; the jump is not in the gradient.
+
+        .. math::
+
+            \nabla_a &= -\beta\gamma\, c \odot \tau'(a) - \beta\lambda\, a \\
+            \nabla_u &= \sum_i [\psi'(c_G) \cdot W G_i - (\psi'(c_C) + \beta\gamma\, \tau(a))
+                \cdot W C_i]\, \sigma'(u \cdot x_i)\, x_i - \beta\lambda\, u
+        """
+        cloud = particles.to(self.problem.device).to(torch.float64)
+        parts = [self._score(cloud.a[tile], cloud.u[tile]) for tile in tiles(len(cloud), TILE)]
+        return Particles(*(torch.cat(part) for part in zip(*parts, strict=True)))
+
+    def _score(self, a: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        problem, conditional = self.problem, Conditional.of(self.problem)
+        x, w = problem.x.double(), problem.w.double()
+        values = problem.sigma(u @ x.T)
+        c, c_tilt = values @ self.dual @ w.T, values @ self.tilt @ w.T
+        (slope,), (slope_tilt,) = (conditional.derivatives(pulls, 1) for pulls in (c, c_tilt))
+        reach, force = truncate(a, problem.truncation), conditional.coupling * c
+        if problem.truncation is not None:
+            force = force * truncate_slope(a, problem.truncation)
+        along = slope_tilt @ w @ self.tilt.T
+        along -= (slope + conditional.coupling * reach) @ w @ self.dual.T
+        along *= problem.sigma.slope(values)
+        return -force - conditional.precision * a, along @ x - conditional.precision * u
+
+    def sample(self, n: int, *, generator: torch.Generator, n_moves: int = 50) -> Particles:
+        """Draw n neurons: u by resampling the points and MALA moves, a exactly given u.
+
+        Parameters
+        ----------
+        n : int
+        generator : torch.Generator
+        n_moves : int, default 50
+            MALA moves that decorrelate draws of one point.
+        """
+        problem = self.problem
+        chosen = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        target: LogDensity = Target(problem, problem.x.double() @ self.basis, self.tilt)
+        if self.phases is not None:
+            target = _Phased(target, self.phases)
+        inside, _, _ = mala(target, self.points[chosen], 0.1, n_moves, generator=generator)
+        free = torch.randn(
+            n, problem.n_inputs, dtype=torch.float64, device=problem.device, generator=generator
+        )
+        free /= math.sqrt(problem.beta * problem.decay)
+        u = inside @ self.basis.T + free - free @ self.basis @ self.basis.T
+        a = Conditional.of(problem).sample(self._pulls_at(u), generator=generator)
+        return Particles(a, u).to(problem.dtype)
+
+    def neurons(self, n: int, *, generator: torch.Generator) -> Particles:
+        """Draw n neurons whose tau(a) is its mean given u: their features have no noise of a.
+
+        The cloud has the features of the law on average, with less noise than that of
+        :meth:`sample`, and too small an E|a|^2.
+        """
+        u = self.sample(n, generator=generator).u
+        a = Conditional.of(self.problem).stand_in(self._pulls_at(u.double()))
+        return Particles(a.to(self.problem.dtype), u)
+
+    def _pulls_at(self, u: Tensor) -> Tensor:
+        """W C^T s(u) at any u (N, d), (N, p)."""
+        problem = self.problem
+        return problem.sigma(u @ problem.x.double().T) @ self.dual @ problem.w.double().T
+
+    def _pulls(self, dual: Tensor) -> Tensor:
+        """W C^T s(u) at every point, (M, p)."""
+        return self._products(dual) @ self.problem.w.double().T
+
+    def _products(self, dual: Tensor) -> Tensor:
+        """C^T s(u) at every point, (M, q)."""
+        train = self.problem.x.double() @ self.basis
+        size = max(1, VALUES_BUDGET // (8 * len(train)))
+        sigma = self.problem.sigma
+        parts = [
+            sigma.value_(self.points[tile] @ train.T) @ dual
+            for tile in tiles(len(self.points), size)
+        ]
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    r"""Log density of mu_G in the coordinates of the row space: e(u) - beta lambda/2 |u|^2.
+
+    Attributes
+    ----------
+    problem : Problem
+    x : Tensor (n, r)
+        The inputs in these coordinates; its dtype is that of the sampling.
+    dual : Tensor (n, q)
+    """
+
+    problem: Problem
+    x: Tensor
+    dual: Tensor
+
+    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Log density (M,), its gradient (M, r), and e(u) (M,).
+
+        grad e(u) = sum_i (psi'(c) . W G_i) sigma'(u.x_i) x_i, c = W G^T s(u).
+        """
+        parts = [self._tile(u[tile]) for tile in tiles(len(u), TILE)]
+        density, gradient, tilt = (torch.cat(part) for part in zip(*parts, strict=True))
+        return density, gradient, tilt
+
+    def _tile(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        problem = self.problem
+        dual, w = self.dual.to(self.x.dtype), problem.w.to(self.x.dtype)
+        values = problem.sigma.value_(u @ self.x.T)
+        pulls = values @ (dual @ w.T)
+        psi, psi_slope = Conditional.of(problem).derivatives(pulls, 0, 1)
+        tilt = psi.sum(1)
+        slopes = problem.sigma.slope(values)
+        slopes *= psi_slope @ (w @ dual.T)
+        prior = problem.beta * problem.decay
+        return tilt - prior / 2 * u.square().sum(1), slopes @ self.x - prior * u, tilt
+
+
+class LogDensity(Protocol):
+    """What :func:`mala` moves under: log density (M,), its gradient (M, r), and e(u) (M,)."""
+
+    @property
+    def problem(self) -> Problem:
+        """Sets the scale of the moves: its prior variance."""
+
+    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Evaluate at each row of u (M, r)."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Phased:
+    """A target times the ratio of chosen masses: its jumps are left to the acceptance."""
+
+    target: LogDensity
+    phases: Phases
+
+    @property
+    def problem(self) -> Problem:
+        """The problem."""
+        return self.target.problem
+
+    def __call__(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        density, gradient, tilts = self.target(u)
+        return density + self.phases.log_ratio(u, tilts), gradient, tilts
+
+
+def mala(
+    target: LogDensity,
+    u: Tensor,
+    step: float,
+    n_moves: int,
+    *,
+    generator: torch.Generator,
+    metric: Mixture | None = None,
+) -> tuple[Tensor, Tensor, float]:
+    r"""Metropolis-adjusted Langevin moves of all points, the step tuned to 60 % acceptance.
+
+    .. math:: u' \sim N(u + \tfrac h2 \Sigma_k \nabla \log\pi(u),\ h \Sigma_k)
+
+    with the covariance of the component k of `metric` that most likely made u; the way back
+    counts with the component of u'. Without a metric it is the prior variance times I.
+
+    Parameters
+    ----------
+    target : LogDensity
+    u : Tensor (M, r)
+    step : float
+        h; in units of the prior variance without a metric.
+    n_moves : int
+    metric : Mixture, optional
+
+    Returns
+    -------
+    Tensor (M, r), Tensor (M,), float
+        The moved points, e(u) there, and the step as tuned. Tuning goes on while moving, by
+        the acceptance of all points together, which of one point depends only by 1/M.
+    """
+    shape = _Metric(target.problem, metric, u)
+    log_density, gradient, tilt = target(u)
+    scales = shape.at(u)
+    for _ in range(n_moves):
+        noise = torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=generator)
+        drift = shape.times_transposed(scales, gradient)
+        proposal = u + shape.times(scales, step / 2 * drift + math.sqrt(step) * noise)
+        new_density, new_gradient, new_tilt = target(proposal)
+        new_scales = shape.at(proposal)
+        back = shape.solve(new_scales, u - proposal)
+        back = back - step / 2 * shape.times_transposed(new_scales, new_gradient)
+        log_ratio = new_density - log_density + noise.square().sum(1) / 2
+        log_ratio -= back.square().sum(1) / (2 * step)
+        log_ratio += shape.log_volume(scales) - shape.log_volume(new_scales)
+        draw = torch.rand(len(u), dtype=u.dtype, device=u.device, generator=generator)
+        accepted = draw.log() < log_ratio
+        u = torch.where(accepted[:, None], proposal, u)
+        gradient = torch.where(accepted[:, None], new_gradient, gradient)
+        log_density = torch.where(accepted, new_density, log_density)
+        tilt = torch.where(accepted, new_tilt, tilt)
+        scales = torch.where(accepted, new_scales, scales)
+        step *= math.exp(float(accepted.double().mean()) - 0.6)
+    return u, tilt, step
+
+
+class _Metric:
+    """Lower factors L_k of the covariances of moves, and which of them holds at a point."""
+
+    def __init__(self, problem: Problem, metric: Mixture | None, like: Tensor) -> None:
+        self.mixture = metric
+        if metric is None:
+            scale = 1 / math.sqrt(problem.beta * problem.decay)
+            self.factors = scale * torch.eye(like.shape[1]).to(like)[None]
+        else:
+            self.factors = metric.factors.to(like.dtype)
+        self.volumes = self.factors.diagonal(dim1=1, dim2=2).log().sum(1)
+
+    def at(self, u: Tensor) -> Tensor:
+        """The component k at each row of u (M, r), as (M,)."""
+        if self.mixture is None:
+            return torch.zeros(len(u), dtype=torch.long, device=u.device)
+        return self.mixture.responsibilities(u).argmax(1)
+
+    def log_volume(self, scales: Tensor) -> Tensor:
+        """Log of det L_k."""
+        return self.volumes[scales]
+
+    def times(self, scales: Tensor, v: Tensor) -> Tensor:
+        """L_k v, row by row."""
+        return self._each(scales, v, lambda factor, rows: rows @ factor.T)
+
+    def times_transposed(self, scales: Tensor, v: Tensor) -> Tensor:
+        """L_k^T v."""
+        return self._each(scales, v, lambda factor, rows: rows @ factor)
+
+    def solve(self, scales: Tensor, v: Tensor) -> Tensor:
+        """L_k^-1 v."""
+        return self._each(
+            scales,
+            v,
+            lambda factor, rows: torch.linalg.solve_triangular(factor, rows.T, upper=False).T,
+        )
+
+    def _each(self, scales: Tensor, v: Tensor, apply: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        if len(self.factors) == 1:
+            return apply(self.factors[0], v)
+        result = torch.empty_like(v)
+        for k, factor in enumerate(self.factors):
+            rows = torch.nonzero(scales == k).squeeze(1)
+            if len(rows):
+                result[rows] = apply(factor, v[rows])
+        return result

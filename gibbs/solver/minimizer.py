@@ -1,0 +1,443 @@
+"""The Gibbs minimizer, solved: quadrature where the data have rank 1 or 2, else Monte Carlo."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from gibbs.model.energy import prior_energy
+from gibbs.model.particles import Particles
+from gibbs.model.problem import Problem
+from gibbs.solver.ascent import Ascent, Scouts
+from gibbs.solver.bridge import Bridge, Draw, build_bridge, surround
+from gibbs.solver.certificate import Certificate, refusal
+from gibbs.solver.domain import edge, has_domain, in_domain, outside_certificate, within
+from gibbs.solver.dual import Tilted, refit, tilt
+from gibbs.solver.mean_field_flow import mean_field_flow
+from gibbs.solver.measure import GibbsMeasure
+from gibbs.solver.phases import Phases, output_shares
+from gibbs.solver.progress import Progress, Replay, StepLog
+from gibbs.solver.quadrature import RuleTooLarge, certificate_at, quadrature_certificate, settle
+from gibbs.solver.replays import judge, pool
+
+__all__ = ["GibbsResult", "certify", "solve_gibbs"]
+
+
+@dataclass(frozen=True, eq=False)
+class GibbsResult:
+    """The solved measure with its certificate.
+
+    Attributes
+    ----------
+    measure : GibbsMeasure
+    certificate : Certificate
+    status : str
+        "certified" or "not certified".
+    history : dict of str to 1-D Tensor
+        By Newton step: "dual", "gap" (as seen by the sample that chose the step), "step"
+        (the fraction of the Newton step taken), "effective_size". Empty where none was taken.
+    """
+
+    measure: GibbsMeasure
+    certificate: Certificate
+    status: str
+    history: dict[str, Tensor]
+
+
+def solve_gibbs(
+    problem: Problem,
+    *,
+    n_particles: int = 20_000,
+    tol: float = 1e-2,
+    generator: torch.Generator,
+    method: Literal["auto", "quadrature", "monte_carlo"] = "auto",
+    n_replays: int = 6,
+    n_moves: int = 6,
+    max_rounds: int = 3,
+    memory_budget: int = 2**31,
+    warm_start: GibbsMeasure | Particles | None = None,
+    progress: Progress | None = None,
+) -> GibbsResult:
+    r"""Solve stage one with W fixed: the minimizer of the free energy (Eq. 27), certified.
+
+    The minimizer is rho_G at the maximizer of a concave dual in (n, q) numbers
+    (:mod:`gibbs.solver.dual`). Where rank(X) <= 2 the integrals over u are quadrature sums, refined
+    until D and the features stand still. Otherwise points are drawn from a fitted mixture and
+    weighted, or led to mu_G over a bridge (:mod:`gibbs.solver.bridge`); Newton directions by
+    conjugate gradients climb the dual (:mod:`gibbs.solver.ascent`). Fresh draws then judge a G that
+    they did not choose. Where the climb finds no way, :mod:`gibbs.solver.mean_field_flow` shows
+    one; if it does not help either, the measure is the flow's, not certified.
+
+    Parameters
+    ----------
+    problem : Problem
+        beta finite. With an unbounded activation and no truncation the dual is -inf outside of a
+        domain (:mod:`gibbs.solver.domain`); in rank > 2 its edge is searched for, and near it the
+        answer is a refusal.
+    n_particles : int, default 20_000
+        M, the size of each draw.
+    tol : float, default 1e-2
+        Certified means: max(0, gap) + t-quantile * stderr <= tol * (dual - 2 stderr).
+    generator : torch.Generator
+    method : {"auto", "quadrature", "monte_carlo"}
+    n_replays : int, default 6
+        >= 6 for a certificate.
+    n_moves : int, default 6
+        MALA moves after each level of a bridge.
+    max_rounds : int, default 3
+        Rounds of replays; after one that is not certified, a Newton step from the pool of
+        its draws gives the next G.
+    memory_budget : int, default 2 GiB
+        Bytes of activations, points times samples, that are held at once. Draws are handled one at
+        a time, and the model of the climb keeps fewer of their points to stay below.
+    warm_start : GibbsMeasure or Particles, optional
+        Where to begin in place of G = 0: the law of its u's, at the G that is best for
+        it. A measure of another beta, gamma, lambda or W, or a Langevin cloud.
+    progress : callable, optional
+        Told a :data:`gibbs.SolverReport` after every step of every part of the solver;
+        :func:`gibbs.describe_report` words it. What it raises ends the solution.
+
+    Returns
+    -------
+    GibbsResult
+
+    Raises
+    ------
+    ValueError
+        If the problem is not of that kind, or an argument is out of range.
+
+    Examples
+    --------
+    >>> x = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.6]], dtype=torch.float64)
+    >>> y = torch.eye(2, dtype=torch.float64)[[0, 1, 1]]
+    >>> problem = Problem(x, y, torch.eye(2, dtype=torch.float64), beta=20.0)
+    >>> result = solve_gibbs(problem, generator=torch.Generator().manual_seed(0))
+    >>> result.certificate.method, result.certificate.certified
+    ('quadrature', True)
+    """
+    _check(problem, n_particles, tol, method, n_replays, max_rounds)
+    small, basis = _reduced(problem)
+    if 4 * n_particles * small.n_samples > memory_budget:
+        raise ValueError(
+            f"memory_budget must hold n_particles * n = {n_particles * small.n_samples} float32 "
+            f"activations, {4 * n_particles * small.n_samples} bytes, got {memory_budget}"
+        )
+    log = StepLog(progress)
+    start = None if warm_start is None else _start(small, basis, warm_start)
+    if start is not None and has_domain(small):
+        inside, _ = in_domain(small, start[0], generator=generator, share=0.9)
+        start = (inside, *start[1:])
+    if method == "quadrature" and small.n_inputs > 2:
+        raise ValueError(f"method='quadrature' needs rank <= 2, got rank {small.n_inputs}")
+    if method != "monte_carlo" and small.n_inputs <= 2:
+        try:
+            tilted, grid = settle(small, None, log, start=start[0] if start else None)
+            certificate = quadrature_certificate(tilted, tol)
+            return _result(problem, basis, tilted, grid, certificate, log)
+        except RuleTooLarge:
+            if method == "quadrature":
+                raise
+    effort = _Effort(n_particles, n_moves, n_replays, max_rounds, tol, memory_budget)
+    return _by_monte_carlo(problem, small, basis, start, effort, generator, log)
+
+
+@dataclass(frozen=True)
+class _Effort:
+    """How much work a Monte Carlo solution may take: arguments of :func:`solve_gibbs`."""
+
+    n_particles: int
+    n_moves: int
+    n_replays: int
+    max_rounds: int
+    tol: float
+    memory_budget: int
+
+
+def _by_monte_carlo(
+    problem: Problem,
+    small: Problem,
+    basis: Tensor,
+    start: tuple[Tensor, Tensor, Tensor] | None,
+    effort: _Effort,
+    generator: torch.Generator,
+    log: StepLog,
+) -> GibbsResult:
+    """Climb, judge by fresh draws, and go on from those until the gap is certified."""
+    n, n_moves = effort.n_particles, effort.n_moves
+    ascent = Ascent(
+        small,
+        n_moves=n_moves,
+        tol=effort.tol,
+        memory_budget=effort.memory_budget,
+        generator=generator,
+        log=log,
+    )
+    few = max(100, n // 4)
+    if start is None or not ascent.begin_near(*start, few):
+        ascent.begin(few)
+    found = ascent.climb(few)
+    if not found and not has_domain(small):
+        flow = mean_field_flow(small, few, n_moves=n_moves, generator=generator, log=log)
+        found = ascent.begin_near(*flow, few) and ascent.climb(few)
+    last = None
+    for number in range(effort.max_rounds if found else 0):
+        if number > 0:
+            ascent.climb(n)
+        try:
+            bridge, _ = ascent.propose(n)
+        except ArithmeticError:
+            break
+        draws = _replays(bridge, n, effort.n_replays, generator, log)
+        certificate, phases = judge(bridge, draws, effort.tol, generator=generator)
+        certificate = _within(small, bridge.dual, certificate, generator)
+        last = (bridge, draws, certificate, phases)
+        if certificate.certified:
+            break
+        ascent.remember(pool(draws), bridge.dual)
+    if last is not None:
+        return _judged(problem, basis, *last, log)
+    if found or has_domain(small):
+        flow = mean_field_flow(small, few, n_moves=n_moves, generator=generator, log=log)
+    return _unjudged(problem, basis, small, flow, log)
+
+
+def _start(
+    small: Problem, basis: Tensor, warm_start: GibbsMeasure | Particles
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The G that is best for the law of some u's, the u's in the row space, and their weights."""
+    if isinstance(warm_start, Particles):
+        u = warm_start.u.double()
+        weights = u.new_full((len(u),), 1 / len(u))
+    else:
+        u, weights = warm_start.points @ warm_start.basis.T, warm_start.weights
+    if u.shape[1] != len(basis):
+        raise ValueError(f"particles must have u of width d = {len(basis)}, got {u.shape[1]}")
+    if not bool(torch.isfinite(u).all()):
+        raise ValueError("particles must be finite, got NaN or inf")
+    u = u @ basis
+    values = small.sigma.value_(u @ small.x.T)
+    law = replace(Tilted.uniform(small, values), weights=weights)
+    return refit(law), u, weights
+
+
+def certify(
+    problem: Problem,
+    measure_or_particles: GibbsMeasure | Particles,
+    *,
+    generator: torch.Generator,
+    n_particles: int = 20_000,
+    tol: float = 1e-2,
+    method: Literal["auto", "quadrature", "monte_carlo"] = "auto",
+    n_replays: int = 6,
+    n_moves: int = 6,
+    progress: Progress | None = None,
+) -> Certificate:
+    r"""Judge the mu_G of a measure, or a cloud of neurons by the dual point that its u's give.
+
+    Of a measure the `tilt` G is judged, with a given u and the masses of phases chosen anew.
+
+    A finite cloud has no entropy, hence no free energy of its own. Its natural dual point is
+    G_K = -(n I + (gamma^2/lambda) K_N (x) W^T W)^-1 Y with the kernel K_N of its u's: the
+    certificate is that of the Gibbs-form measure of G_K, and says how far the law behind the
+    u's is from the minimizer. The cloud's outputs are not used; their noise would be
+    amplified by 1 + gamma^2 k_max/(n lambda).
+
+    Parameters are those of :func:`solve_gibbs`.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    ValueError
+        If the problem is not one that :func:`solve_gibbs` takes, or the widths differ.
+    """
+    _check(problem, n_particles, tol, method, n_replays)
+    small, basis = _reduced(problem)
+    if isinstance(measure_or_particles, Particles):
+        dual, points, weights = _start(small, basis, measure_or_particles)
+        visitors = points
+    else:
+        dual, visitors = measure_or_particles.tilt, None
+        if dual.shape != small.y.shape:
+            raise ValueError(
+                f"measure must have a tilt of shape (n, q) = {tuple(small.y.shape)}, got "
+                f"{tuple(dual.shape)}: that of the same samples"
+            )
+        weight = small.sample_weight
+        if weight is not None and bool(dual[weight == 0].any()):
+            raise ValueError("measure must have a tilt of 0 in every row whose sample_weight is 0")
+        _, points, weights = _start(small, basis, measure_or_particles)
+    if method != "monte_carlo" and small.n_inputs <= 2:
+        try:
+            return certificate_at(small, dual, tol)
+        except RuleTooLarge:
+            if method == "quadrature":
+                raise
+    if method == "quadrature":
+        raise ValueError(f"method='quadrature' needs rank <= 2, got rank {small.n_inputs}")
+    if has_domain(small):
+        limit = edge(small, dual, generator=generator)
+        if limit.outside:
+            return outside_certificate(limit, prior_energy(small), "monte_carlo")
+    scouts, log = Scouts(small, generator, visitors), StepLog(progress)
+    try:
+        bridge = _bridge_at(
+            small, dual, points, weights, scouts, n_particles, n_moves, generator, log
+        )
+    except ArithmeticError as error:
+        return refusal(str(error), prior_energy(small))
+    draws = _replays(bridge, n_particles, n_replays, generator, log)
+    certificate, _ = judge(bridge, draws, tol, generator=generator, visitors=visitors)
+    return _within(small, dual, certificate, generator)
+
+
+def _replays(
+    bridge: Bridge, n: int, n_replays: int, generator: torch.Generator, log: StepLog
+) -> list[Draw]:
+    """Fresh draws of a bridge, each of them reported."""
+    draws: list[Draw] = []
+    while len(draws) < n_replays:
+        draws.append(bridge.draw(n, generator=generator))
+        log.report(Replay(len(draws), n_replays))
+    return draws
+
+
+def _within(
+    small: Problem, dual: Tensor, certificate: Certificate, generator: torch.Generator
+) -> Certificate:
+    """Refused near the edge of the domain of the dual, where it has one."""
+    if not has_domain(small):
+        return certificate
+    return within(certificate, edge(small, dual, generator=generator))
+
+
+def _bridge_at(
+    small: Problem,
+    dual: Tensor,
+    points: Tensor,
+    weights: Tensor,
+    scouts: Scouts,
+    n: int,
+    n_moves: int,
+    generator: torch.Generator,
+    log: StepLog,
+) -> Bridge:
+    """A bridge to mu_G from a proposal that was fitted to draws of it, starting from points."""
+    for _ in range(3):
+        found = scouts.explore(dual, 30 * n_moves)
+        proposal = surround(small, points, weights, scouts=found, generator=generator)
+        bridge, draw = build_bridge(
+            small, dual, proposal, n, n_moves=n_moves, generator=generator, log=log
+        )
+        tilted = draw.tilted(small, dual)
+        points, weights = draw.u, output_shares(tilted.weights, tilt(small, dual, tilted.values))
+    return bridge
+
+
+def _check(
+    problem: Problem,
+    n_particles: int,
+    tol: float,
+    method: str,
+    n_replays: int,
+    max_rounds: int = 1,
+) -> None:
+    if math.isinf(problem.beta):
+        raise ValueError("beta must be finite for a Gibbs minimizer, got inf")
+    if n_particles < 100:
+        raise ValueError(f"n_particles must be >= 100, got {n_particles}")
+    if not tol > 0:
+        raise ValueError(f"tol must be > 0, got {tol}")
+    if method not in {"auto", "quadrature", "monte_carlo"}:
+        raise ValueError(f"method must be auto, quadrature or monte_carlo, got {method!r}")
+    if max_rounds < 1:
+        raise ValueError(f"max_rounds must be >= 1, got {max_rounds}")
+    if n_replays < 2:
+        raise ValueError(f"n_replays must be >= 2, got {n_replays}")
+
+
+def _reduced(problem: Problem) -> tuple[Problem, Tensor]:
+    """The problem in float64 in the row space of X, and the basis (d, r) of that."""
+    exact = problem.to(torch.float64)
+    basis = _row_space(exact.x)
+    return replace(exact, x=exact.x @ basis), basis
+
+
+def _row_space(x: Tensor) -> Tensor:
+    """Orthonormal basis (d, r) of the row space of x (n, d)."""
+    _, sizes, right = torch.linalg.svd(x, full_matrices=False)
+    rank = int((sizes > sizes[0] * max(x.shape) * torch.finfo(x.dtype).eps).sum())
+    basis: Tensor = right[: max(1, rank)].T
+    return basis.contiguous()
+
+
+def _judged(
+    problem: Problem,
+    basis: Tensor,
+    bridge: Bridge,
+    draws: list[Draw],
+    certificate: Certificate,
+    phases: Phases,
+    log: StepLog,
+) -> GibbsResult:
+    """The pooled draws, with the masses of their phases as chosen."""
+    pooled = pool(draws)
+    tilted, points = pooled.tilted(bridge.small, bridge.dual), pooled.u.double()
+    replays = torch.cat([torch.full((len(each.u),), k) for k, each in enumerate(draws)])
+    if float((phases.chosen / phases.masses - 1).abs().max()) < 1e-12:
+        return _result(problem, basis, tilted, points, certificate, log, replays=replays)
+    ratio = phases.log_ratio(points, tilt(bridge.small, tilted.dual, tilted.values)).exp()
+    weights = tilted.weights * ratio
+    tilted = replace(tilted, weights=weights / weights.sum())
+    return _result(problem, basis, tilted, points, certificate, log, phases, replays)
+
+
+def _unjudged(
+    problem: Problem,
+    basis: Tensor,
+    small: Problem,
+    flow: tuple[Tensor, Tensor, Tensor],
+    log: StepLog,
+) -> GibbsResult:
+    """The law of the flow, which nothing bounds."""
+    dual, points, weights = flow
+    tilted = Tilted.uniform(small, small.sigma.value_(points @ small.x.to(points.dtype).T))
+    tilted = replace(tilted, dual=dual, log_z=math.nan, weights=weights)
+    reason = (
+        "the climb of the dual found no way, or no bridge led to mu_G: the measure is that of a "
+        "flow of u, and nothing bounds its free energy. Raise n_particles, or lower beta or gamma"
+    )
+    certificate = refusal(reason, prior_energy(small))
+    return _result(problem, basis, tilted, points.double(), certificate, log)
+
+
+def _result(
+    problem: Problem,
+    basis: Tensor,
+    tilted: Tilted,
+    points: Tensor,
+    certificate: Certificate,
+    log: StepLog,
+    phases: Phases | None = None,
+    replays: Tensor | None = None,
+) -> GibbsResult:
+    kept = tilted.weights > 1e-18
+    measure = GibbsMeasure(
+        problem=problem,
+        dual=refit(tilted),
+        tilt=tilted.dual,
+        points=points[kept],
+        weights=tilted.weights[kept] / tilted.weights[kept].sum(),
+        log_z=tilted.log_z,
+        basis=basis,
+        phases=phases,
+        replays=None if replays is None else replays.to(kept.device)[kept],
+    )
+    status = "certified" if certificate.certified else "not certified"
+    return GibbsResult(measure, certificate, status, log.tensors())

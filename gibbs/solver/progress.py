@@ -1,0 +1,134 @@
+"""What the solver reports on its way: a closed set of records, one function that words them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+import torch
+from torch import Tensor
+
+__all__ = [
+    "BridgeLevel",
+    "FlowRound",
+    "NewtonStep",
+    "Progress",
+    "Replay",
+    "SolverReport",
+    "StepLog",
+    "describe_report",
+]
+
+
+@dataclass(frozen=True)
+class NewtonStep:
+    """A Newton step on the dual, of the quadrature or of the climb.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    dual, gap : float
+        As seen by the sample that chose the step: no bounds.
+    fraction : float
+        Of the Newton step that was taken.
+    effective_size : float
+    """
+
+    number: int
+    dual: float
+    gap: float
+    fraction: float
+    effective_size: float
+
+
+@dataclass(frozen=True)
+class FlowRound:
+    """So many rounds of the mean-field flow of u are done; `mean_tilt` is that of e(u)."""
+
+    number: int
+    total: int
+    mean_tilt: float
+
+
+@dataclass(frozen=True)
+class BridgeLevel:
+    """A level of the bridge to the mu_G that is judged; at t = 1 it ends."""
+
+    number: int
+    t: float
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A fresh draw of the mu_G that is judged."""
+
+    number: int
+    total: int
+
+
+SolverReport = NewtonStep | FlowRound | BridgeLevel | Replay
+
+Progress = Callable[[SolverReport], None]
+
+
+def describe_report(report: SolverReport) -> str:
+    """Say in words what was reported.
+
+    Examples
+    --------
+    >>> describe_report(NewtonStep(3, 0.02871, 4e-5, 1.0, 812.0))
+    'Newton step 3: dual 0.02871, gap 4e-05'
+    >>> describe_report(FlowRound(20, 150, 6.25))
+    'flow of u, round 20 of 150: mean of e(u) 6.25'
+    """
+    match report:
+        case NewtonStep():
+            # 0.0 is added because -0.0 would be shown with its sign.
+            return (
+                f"Newton step {report.number}: dual {report.dual + 0.0:.4g}, "
+                f"gap {report.gap + 0.0:.2g}"
+            )
+        case FlowRound():
+            return (
+                f"flow of u, round {report.number} of {report.total}: "
+                f"mean of e(u) {report.mean_tilt:.3g}"
+            )
+        case BridgeLevel():
+            return f"bridge to mu_G, level {report.number}: t = {report.t:.3g}"
+        case Replay():
+            return f"replay {report.number} of {report.total}"
+    assert_never(report)
+
+
+class StepLog:
+    """The Newton steps of a solver; every report is told to `progress` as it comes.
+
+    Parameters
+    ----------
+    progress : callable, optional
+    """
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.progress = progress
+        self.steps: list[NewtonStep] = []
+
+    def record(self, dual: float, gap: float, fraction: float, effective_size: float) -> None:
+        """Note a Newton step, and report it."""
+        self.steps.append(NewtonStep(len(self.steps) + 1, dual, gap, fraction, effective_size))
+        self.report(self.steps[-1])
+
+    def report(self, report: SolverReport) -> None:
+        """Tell `progress`."""
+        if self.progress is not None:
+            self.progress(report)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The history, see :class:`gibbs.GibbsResult`: empty where no Newton step was taken."""
+        columns = {"dual": "dual", "gap": "gap", "step": "fraction"}
+        columns["effective_size"] = "effective_size"
+        return {
+            name: torch.tensor([getattr(step, field) for step in self.steps], dtype=torch.float64)
+            for name, field in columns.items()
+        }

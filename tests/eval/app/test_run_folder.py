@@ -1,0 +1,189 @@
+import json
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from safetensors.numpy import load_file, save_file
+from support.seeds import numpy_generator, shifted
+
+from eval import nc1
+from eval.app.cli import main
+from eval.app.run import runs
+from eval.app.run.config import RunConfig
+from eval.app.run.model_store import FORMAT, SavedModel, load_model, save_model
+from eval.app.run.run_folder import read_run, seal, write_run
+from eval.app.shared.folders import staged_folder
+from stages import TwoStageClassifier
+
+
+@pytest.fixture(scope="module")
+def outcome():
+    model = {"n_neurons": 40, "max_iter": 20}
+    return runs.execute(RunConfig(data="wine", model=model), progress=False)
+
+
+@pytest.fixture
+def folder(outcome, tmp_path):
+    path = tmp_path / "run"
+    path.mkdir()
+    write_run(outcome, path)
+    return path
+
+
+def test_a_run_is_read_back(outcome, folder):
+    stored = read_run(folder)
+    assert stored.complete
+    assert stored.scores == outcome.scores
+    assert stored.config["model"] == {"n_neurons": 40, "max_iter": 20}
+    np.testing.assert_array_equal(stored.arrays["confusion"], outcome.confusion)
+    for part, x, y in (
+        ("train", outcome.split.x, outcome.split.y),
+        ("test", outcome.split.x_test, outcome.split.y_test),
+    ):
+        found = stored.metrics["collapse"][part]
+        assert found["nc1"]["value"] == pytest.approx(nc1(outcome.model.transform(x), y))
+        assert {entry["status"] for entry in found.values()} == {"ok"}
+    steps = stored.arrays["steps"]
+    assert steps[0] == 0
+    assert steps[-1] == 20
+    assert (np.diff(steps) > 0).all()
+
+
+def test_the_model_predicts_as_before(outcome, folder):
+    loaded = load_model(folder / "model.safetensors")
+    raw = outcome.split.x_test * outcome.split.scale + outcome.split.shift
+    expected = outcome.model.decision_function(outcome.split.x_test)
+    np.testing.assert_allclose(loaded.decision_function(raw), expected, atol=1e-9)
+    assert (loaded.predict(raw) == outcome.model.predict(outcome.split.x_test)).all()
+    assert loaded.feature_names == outcome.split.feature_names
+    assert (loaded.classifier.get_params()["n_neurons"], loaded.classifier.n_iter_) == (40, 20)
+
+
+@pytest.mark.parametrize("classes", [["a", "b"], [3, 7], [True, False]])
+def test_classes_keep_their_type(classes, tmp_path):
+    x = numpy_generator().normal(size=(20, 2))
+    labels = np.array(classes)[np.arange(20) % 2]
+    fitted = TwoStageClassifier(n_neurons=10, max_iter=2, random_state=shifted()).fit(x, labels)
+    save_model(SavedModel(fitted, np.zeros(2), np.ones(2), ("a", "b")), tmp_path / "m")
+    loaded = load_model(tmp_path / "m")
+    assert loaded.classifier.classes_.dtype == labels.dtype
+    assert (loaded.predict(x) == fitted.predict(x)).all()
+
+
+FILES = ["config.json", "metrics.json", "history.csv", "features.npz", "model.safetensors"]
+
+
+def refusal(folder):
+    """What `gibbsnet report` says of a folder, with status 2."""
+    result = CliRunner().invoke(main, ["report", str(folder)])
+    assert result.exit_code == 2, result.output
+    assert "Traceback" not in result.output
+    return " ".join(result.output.split())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_cut_short_altered_or_missing_are_refused(folder, name):
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[: len(whole) // 2])
+    assert f"{name} was altered or cut short" in refusal(folder)
+    changed = bytearray(whole)
+    changed[len(whole) // 2] ^= 1
+    (folder / name).write_bytes(changed)
+    assert f"{name} was altered or cut short" in refusal(folder)
+    (folder / name).unlink()
+    assert f"{name} is missing" in refusal(folder)
+
+
+def test_folders_that_are_no_runs_are_refused(folder, tmp_path):
+    assert "no such folder" in refusal(tmp_path / "nowhere")
+    (folder / "manifest.json").write_text("{")
+    assert "is not the folder of a run" in refusal(folder)
+    (folder / "manifest.json").unlink()
+    assert "is not the folder of a run" in refusal(folder)
+
+
+def test_newer_formats_are_refused_and_named(folder):
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest |= {"format": FORMAT + 1, "gibbsnet": "99.0"}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert f"has format {FORMAT + 1}, made by gibbsnet 99.0" in refusal(folder)
+
+
+def rewrite_model(path, change):
+    arrays = load_file(path)
+    about = {"format": FORMAT}
+    change(arrays, about)
+    save_file(arrays, path, metadata={"gibbsnet": json.dumps(about)})
+
+
+def test_models_that_are_not_sound_are_refused(folder):
+    path = folder / "model.safetensors"
+    whole = path.read_bytes()
+    for content in (b"", whole[:50], whole[:-8], b"\x80\x04." + whole):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is not a sound model file"):
+            load_model(path)
+    path.write_bytes(whole)
+    rewrite_model(path, lambda arrays, about: about.update(format=FORMAT + 1))
+    with pytest.raises(ValueError, match="made by a newer gibbsnet; this one reads up to"):
+        load_model(path)
+    rewrite_model(path, lambda arrays, about: arrays.pop("coef"))
+    with pytest.raises(ValueError, match="is not a sound model file"):
+        load_model(path)
+
+
+class Bomb:
+    """Unpickling it creates a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "features.npz"])
+def test_no_code_in_a_run_folder_is_executed(folder, tmp_path, name):
+    mark = tmp_path / "executed"
+    bomb = pickle.dumps(Bomb(mark))
+    pickle.loads(bomb).close()
+    assert mark.exists()  # the bomb works
+    mark.unlink()
+    arrays = {"steps": np.array([Bomb(mark)], dtype=object)}
+    for seal_it in (False, True):
+        if name == "features.npz":
+            np.savez(folder / name, **arrays)
+        else:
+            (folder / name).write_bytes(bomb)
+        if seal_it:
+            seal(folder, complete=True)
+        result = CliRunner().invoke(main, ["report", str(folder)])
+        with pytest.raises(ValueError, match=r"sound|pickle|altered"):
+            load_model(folder / "model.safetensors") if name[0] == "m" else read_run(folder)
+        assert not mark.exists()
+        if name == "features.npz":
+            assert result.exit_code == 2
+
+
+def test_nothing_is_left_of_a_folder_that_fails_on_the_way(tmp_path):
+    def fail():
+        with staged_folder(tmp_path / "deep" / "run") as scratch:
+            (scratch / "half").write_text("written")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert not list(tmp_path.iterdir())
+
+
+def test_report_can_be_drawn_again(folder):
+    assert not (folder / "report.html").exists()
+    for _ in range(2):
+        result = CliRunner().invoke(main, ["report", str(folder)])
+        assert result.exit_code == 0, result.output
+        assert "two-stage network" in result.output
+    assert read_run(folder).complete
+    shutil.rmtree(folder / "figures")
+    assert "figures/" in refusal(folder)
