@@ -10,8 +10,11 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from support.seeds import shift_seeds  # noqa: E402
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell
+# As if started in the foreground: a shell's background ignores SIGINT, `nohup` SIGHUP.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 

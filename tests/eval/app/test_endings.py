@@ -264,7 +264,7 @@ def test_other_errors_of_the_system_have_no_number(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "made/file")
 
-    monkeypatch.setattr(eval.app.check, "_write", full)
+    monkeypatch.setattr(eval.app.check.command, "_write", full)
     result = invoke("check --data iris --out made")
     assert result.exit_code == 2
     assert result.stderr == "Error: made/file: No space left on device\n"

@@ -55,8 +55,8 @@ def folder(tmp_path, monkeypatch):
 
     for module, name in (
         (eval.app.run.runs, "execute"),
-        (eval.app.check, "execute"),
-        (eval.app.compare, "execute"),
+        (eval.app.check.command, "execute"),
+        (eval.app.compare.command, "execute"),
         (eval.app.compare.tuned, "execute"),
         (eval.app.figure.command, "produce"),
     ):
