@@ -7,71 +7,45 @@ from eval.accuracy import (
     mismatch_interval,
     repeated_error,
 )
-from eval.collapse import (
+from eval.collapse.accumulator import CollapseAccumulator
+from eval.collapse.fitted import collapse_of
+from eval.collapse.formulas import (
     COLLAPSE_DEFINITIONS,
-    CollapseAccumulator,
     CollapseDefinition,
     CollapseMetrics,
-    CollapseStatus,
     CollapseValue,
-    balancedness,
-    collapse_metrics,
-    collapse_observers,
-    collapse_of,
-    nc1,
-    track_collapse,
 )
+from eval.collapse.geometry import CollapseStatus
+from eval.collapse.metrics import balancedness, collapse_metrics, nc1
+from eval.collapse.observers import collapse_observers
+from eval.collapse.tracking import track_collapse
 from eval.comparison import Comparison, baseline_models, compare_baselines, comparison_models
-from eval.data import (
-    Dataset,
-    describe,
-    draw_samples,
-    load_dataset,
-    load_distribution,
-    load_plugin,
-    load_source,
-    read_table,
-    register_dataset,
-    registered_datasets,
-)
+from eval.data.dataset import Dataset, describe
+from eval.data.files import read_table
+from eval.data.laws import draw_samples
+from eval.data.loading import load_dataset, load_distribution, load_source
+from eval.data.plugins import load_plugin
+from eval.data.registry import register_dataset, registered_datasets
 from eval.data.synthetic import SeparableDistribution, make_linearly_separable
-from eval.distances import (
-    Distance,
-    FeatureError,
-    SteinDiscrepancy,
-    feature_error,
-    gibbs_stein_discrepancy,
-    sliced_wasserstein,
-    stein_discrepancy,
-    wasserstein,
-)
-from eval.separability import (
+from eval.data.torch_ import from_torch
+from eval.distances.function_space import FeatureError, feature_error
+from eval.distances.stein import SteinDiscrepancy, gibbs_stein_discrepancy, stein_discrepancy
+from eval.distances.transport import Distance, sliced_wasserstein, wasserstein
+from eval.separability.farkas import FarkasCertificate, exact_certificate, verify_farkas
+from eval.separability.margins import (
     ClassSeparability,
-    FarkasCertificate,
     Separability,
     SeparabilityStatus,
-    exact_certificate,
     largest_margin,
     separability,
-    verify_farkas,
 )
-from eval.theory import (
-    AssumptionCheck,
-    BoundCheck,
-    JointStationaryPoint,
-    JointStatus,
-    Law,
-    RateFit,
-    Stationarity,
-    TheoryTable,
-    check_assumptions,
-    check_flow,
-    check_sequence,
-    check_theory,
-    fit_rate,
-    joint_stationary_point,
-    law_of,
-)
+from eval.theory.assumptions import AssumptionCheck, check_assumptions
+from eval.theory.check import check_theory
+from eval.theory.flow import check_flow, check_sequence
+from eval.theory.joint import JointStationaryPoint, JointStatus, joint_stationary_point
+from eval.theory.law import Law, Stationarity, law_of
+from eval.theory.rate import RateFit, fit_rate
+from eval.theory.table import BoundCheck, TheoryTable
 
 __all__ = [
     "COLLAPSE_DEFINITIONS",
@@ -115,6 +89,7 @@ __all__ = [
     "exact_certificate",
     "feature_error",
     "fit_rate",
+    "from_torch",
     "gibbs_stein_discrepancy",
     "joint_stationary_point",
     "largest_margin",

@@ -36,8 +36,9 @@ from eval.app.shared.file_options import file_options
 from eval.app.shared.folders import InputError, explained, free_folder, staged_folder, written_to
 from eval.app.shared.options import OUT, TABLES, Uses, given, only_where_used, refuse_unused
 from eval.app.study import study
-from eval.data import Dataset, Distribution, describe, options_of
+from eval.data.dataset import Dataset, Distribution, describe
 from eval.data.files import read_file
+from eval.data.loading import options_of
 from gibbs import describe_bounds
 from stages.files import whole_file
 

@@ -24,7 +24,7 @@ from eval.accuracy import (
     mismatch_error,
     mismatch_interval,
 )
-from eval.collapse import nc1
+from eval.collapse.metrics import nc1
 from eval.comparison.baselines import comparison_models
 from stages import TwoStageClassifier
 

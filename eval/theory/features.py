@@ -25,7 +25,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from eval.collapse import nc1
+from eval.collapse.metrics import nc1
 from eval.theory.assumptions import (
     AssumptionCheck,
     activation_constant,

@@ -26,7 +26,8 @@ from eval.app.shared.options import (
     refuse_unused,
 )
 from eval.app.shared.sources import find_source, samples_of
-from eval.data import Dataset, Distribution, options_of
+from eval.data.dataset import Dataset, Distribution
+from eval.data.loading import options_of
 from eval.separability.margins import (
     ClassSeparability,
     Separability,

@@ -26,7 +26,7 @@ from eval.app.shared.options import (
 from eval.comparison.baselines import comparison_models
 from eval.comparison.folds import Comparison, FoldRecord
 from eval.comparison.folds import compare_baselines as measure
-from eval.data import Dataset
+from eval.data.dataset import Dataset
 
 __all__ = [
     "CompareConfig",

@@ -6,7 +6,8 @@ import click
 
 from eval.app.shared.options import DRAWN, OUT, TABLES, Facts, Use, Uses, refuse_unused
 from eval.app.shared.sources import find_source, samples_of
-from eval.data import Dataset, Distribution, options_of
+from eval.data.dataset import Dataset, Distribution
+from eval.data.loading import options_of
 
 __all__ = ["USES", "load_datasets", "load_used"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from eval.app.shared.formats import flat
 from eval.comparison.folds import Comparison
-from eval.data import Dataset
+from eval.data.dataset import Dataset
 
 __all__ = ["Result", "summary_rows"]
 

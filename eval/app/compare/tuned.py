@@ -23,7 +23,7 @@ from eval.app.shared.job_folder import check_resume, job_folder
 from eval.app.shared.parallel import available_cores
 from eval.comparison import Method, tuned_methods
 from eval.comparison.folds import OURS
-from eval.data import Dataset
+from eval.data.dataset import Dataset
 
 __all__ = ["TunedConfig", "execute", "run"]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from eval.app.shared.parallel import run_jobs
 from eval.comparison import Method, TunedRecord, outer_splits, tune_fold
 from eval.comparison.folds import OURS, Comparison, gather
-from eval.data import Dataset
+from eval.data.dataset import Dataset
 
 __all__ = ["Job", "fingerprint", "measure", "plan", "run_job"]
 

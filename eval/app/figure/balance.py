@@ -14,7 +14,7 @@ from torch import Tensor
 
 from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, mean_of
 from eval.app.figure.separable import problem_of_draw
-from eval.collapse import balancedness, nc1
+from eval.collapse.metrics import balancedness, nc1
 from eval.data.synthetic import SeparableDistribution
 from gibbs import Problem, run_langevin, sample_normal
 from gibbs.dynamics.langevin import LangevinState

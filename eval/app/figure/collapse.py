@@ -14,7 +14,7 @@ from eval.accuracy import Interval
 from eval.app.figure.descent import FIGURES, DescentSettings, descend, draw_samples
 from eval.app.figure.recipe import Measured, Recipe, Rows, fixed
 from eval.app.shared.geometry import class_mean_axes
-from eval.collapse import collapse_observers
+from eval.collapse.observers import collapse_observers
 from gibbs.dynamics.langevin import LangevinState, Observer
 
 __all__ = ["FIGURE", "CollapseSettings"]

@@ -19,7 +19,7 @@ from eval.app.shared.formats import flat
 from eval.app.shared.job_folder import check_resume
 from eval.app.shared.options import TABLES, Use, Uses, only_where_used, refuse_unused
 from eval.app.shared.parallel import available_cores
-from eval.data import options_of
+from eval.data.loading import options_of
 
 __all__ = ["figure"]
 

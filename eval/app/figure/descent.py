@@ -14,7 +14,8 @@ import torch
 from eval.accuracy import Interval, mismatch_error
 from eval.app.figure.images import SCALES, Samples, balanced_samples, load_inputs
 from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, fixed, mean_of
-from eval.collapse import balancedness, collapse_observers
+from eval.collapse.metrics import balancedness
+from eval.collapse.observers import collapse_observers
 from gibbs import LangevinResult, Problem, run_langevin, sample_normal
 from gibbs.dynamics.langevin import LangevinState, Observer
 from gibbs.dynamics.schedules import Piecewise

@@ -12,7 +12,7 @@ from eval.accuracy import Interval
 from eval.app.figure.recipe import Measured, Recipe, Rows
 from eval.app.study import Job, StudyConfig, fit_power_law, run_job
 from eval.app.study.jobs import check_config
-from eval.theory import fit_rate
+from eval.theory.rate import fit_rate
 
 __all__ = ["FIGURE"]
 

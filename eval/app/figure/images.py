@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import fetch_openml
 
-from eval.data import Dataset, load_dataset
+from eval.data.dataset import Dataset
+from eval.data.loading import load_dataset
 
 __all__ = ["SCALES", "Samples", "balanced_samples", "load_inputs"]
 

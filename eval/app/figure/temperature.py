@@ -14,9 +14,9 @@ from eval.accuracy import Interval
 from eval.app.figure.recipe import Measured, Recipe, Rows
 from eval.app.figure.separable import problem_of_draw
 from eval.app.study import PowerLaw, fit_power_law
-from eval.collapse import nc1
+from eval.collapse.metrics import nc1
 from eval.data.synthetic import make_linearly_separable
-from eval.theory import law_of
+from eval.theory.law import law_of
 from gibbs import Problem, solve_gibbs
 
 __all__ = ["FIGURE", "TemperatureSettings", "power_laws"]

@@ -14,7 +14,7 @@ import torch
 from eval.accuracy import mismatch_interval
 from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, error_of, mean_of
 from eval.app.figure.separable import problem_of_draw
-from eval.collapse import nc1
+from eval.collapse.metrics import nc1
 from eval.data.synthetic import SeparableDistribution
 from gibbs import (
     LangevinResult,

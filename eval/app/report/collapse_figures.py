@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.app.shared.plots import COLOURS
-from eval.collapse import COLLAPSE_DEFINITIONS
+from eval.collapse.formulas import COLLAPSE_DEFINITIONS
 
 __all__ = ["draw_collapse"]
 

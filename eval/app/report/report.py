@@ -21,7 +21,7 @@ from eval.app.run.scores import table
 from eval.app.shared.certificates import MEANING, stored_certificate, verdict
 from eval.app.shared.formats import number
 from eval.app.shared.plots import COLOURS
-from eval.collapse import COLLAPSE_DEFINITIONS
+from eval.collapse.formulas import COLLAPSE_DEFINITIONS
 from gibbs import describe_bounds
 
 __all__ = ["command_line", "refresh"]

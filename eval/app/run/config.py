@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from eval.app.shared.options import DRAWN, OUT, TABLES, Facts, Use, Uses, recorded
-from eval.data import options_of
+from eval.data.loading import options_of
 from stages import TwoStageClassifier
 
 __all__ = ["USES", "Kind", "RunConfig", "facts_of"]

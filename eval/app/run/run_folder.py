@@ -21,7 +21,7 @@ from eval.app.run.scores import Score
 from eval.app.shared.certificates import certificate_fields
 from eval.app.shared.formats import dump
 from eval.app.shared.geometry import class_mean_axes
-from eval.collapse import collapse_of
+from eval.collapse.fitted import collapse_of
 from stages import TwoStageClassifier
 from stages.files import checksum
 

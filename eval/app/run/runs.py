@@ -19,11 +19,12 @@ from eval.app.run.model_store import SavedModel
 from eval.app.run.recorder import FrameRecorder, Stopper
 from eval.app.run.scores import Score
 from eval.app.run.splits import Split, draw_split, load
-from eval.collapse import collapse_observers, nc1
+from eval.collapse.metrics import nc1
+from eval.collapse.observers import collapse_observers
 from eval.comparison.baselines import baseline_models
 from eval.comparison.folds import OURS
-from eval.data import Dataset, Distribution
-from eval.theory import AssumptionCheck, check_assumptions
+from eval.data.dataset import Dataset, Distribution
+from eval.theory.assumptions import AssumptionCheck, check_assumptions
 from gibbs import Certificate, SolverReport, StopRun, describe_report
 from gibbs.solver.progress import Progress
 from stages import Checkpoint, TwoStageClassifier

@@ -11,7 +11,9 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from eval.app.run.config import Kind, RunConfig
-from eval.data import Dataset, Distribution, draw_samples, load_source
+from eval.data.dataset import Dataset, Distribution
+from eval.data.laws import draw_samples
+from eval.data.loading import load_source
 from eval.data.synthetic import SeparableDistribution
 
 __all__ = ["Split", "draw_split", "kind_of", "load"]

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.data import Dataset, Distribution, draw_dataset, load_source
+from eval.data.dataset import Dataset, Distribution
+from eval.data.laws import draw_dataset
+from eval.data.loading import load_source
 from eval.data.synthetic import make_linearly_separable
 
 __all__ = ["SEPARABLE", "find_source", "samples_of"]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from eval.accuracy import mismatch_error, mismatch_interval
-from eval.collapse import nc1
-from eval.data import draw_samples
+from eval.collapse.metrics import nc1
+from eval.data.laws import draw_samples
 from eval.data.synthetic import SeparableDistribution
 from stages import TwoStageClassifier
 

@@ -19,7 +19,7 @@ from eval.app.report.parameters import parameters_used
 from eval.app.report.report import _animation, command_line
 from eval.app.run.run_folder import read_run
 from eval.app.shared.geometry import class_mean_axes
-from eval.collapse import COLLAPSE_DEFINITIONS
+from eval.collapse.formulas import COLLAPSE_DEFINITIONS
 
 TITLE = "Collapse of the features"
 ARTEFACTS = Path(__file__).parents[3] / "build" / "artefacts"

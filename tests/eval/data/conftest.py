@@ -2,7 +2,8 @@ import pandas as pd
 import pytest
 from support.seeds import numpy_generator
 
-from eval.data import BUILTIN, registry
+from eval.data import registry
+from eval.data.registry import BUILTIN
 
 
 @pytest.fixture

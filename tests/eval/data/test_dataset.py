@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from eval.data import Dataset, describe
+from eval.data.dataset import Dataset, describe
 
 
 def test_description_tells_size_classes_scale_and_notes():

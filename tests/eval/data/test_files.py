@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from support.datafiles import HEADER, ROWS, X, Y, saved, truncated, zipped
 
-from eval.data import load_dataset, read_table
+from eval.data.files import read_table
+from eval.data.loading import load_dataset
 
 
 def test_tables_for_prediction_keep_rows_and_columns_as_they_are(frame, tmp_path):

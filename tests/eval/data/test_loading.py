@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.datafiles import X, Y
 
-from eval.data import load_dataset
+from eval.data.loading import load_dataset
 
 
 def test_a_missing_file_is_told_with_the_names_that_are_known():

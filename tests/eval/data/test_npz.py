@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.datafiles import X, Y, saved
 
-from eval.data import load_dataset
+from eval.data.loading import load_dataset
 
 
 @pytest.mark.parametrize("key", ["X", "x"])

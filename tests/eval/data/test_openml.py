@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from eval import load_dataset
 from eval.app.cli import main
-from eval.data import load_source
+from eval.data.loading import load_source
 
 COLUMNS = {
     "width": "REAL",

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from support.datafiles import check_same, saved
 
-from eval.data import load_dataset
+from eval.data.loading import load_dataset
 
 
 def test_parquet_gives_back_the_same_bits_with_and_without_an_index(frame, tmp_path):

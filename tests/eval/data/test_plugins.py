@@ -5,7 +5,8 @@ import pytest
 from support.datafiles import X, saved
 from support.seeds import shifted
 
-from eval.data import load_dataset, load_distribution, load_plugin, load_source
+from eval.data.loading import load_dataset, load_distribution, load_source
+from eval.data.plugins import load_plugin
 
 PLUGIN = """
 from dataclasses import dataclass

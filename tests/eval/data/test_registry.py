@@ -5,15 +5,9 @@ from sklearn import datasets
 from support.datafiles import X, Y
 
 from eval import SeparableDistribution
-from eval.data import (
-    BUILTIN,
-    Dataset,
-    load_dataset,
-    load_distribution,
-    load_source,
-    register_dataset,
-    registered_datasets,
-)
+from eval.data.dataset import Dataset
+from eval.data.loading import load_dataset, load_distribution, load_source
+from eval.data.registry import BUILTIN, register_dataset, registered_datasets
 
 
 @pytest.mark.parametrize("name", ["digits", "wine", "breast_cancer", "iris"])

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from support.datafiles import HEADER, ROWS, X, saved
 
-from eval.data import load_dataset, register_dataset
+from eval.data.loading import load_dataset
+from eval.data.registry import register_dataset
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.datafiles import HEADER, ROWS, check_same, saved, zipped
 
-from eval.data import load_dataset
+from eval.data.loading import load_dataset
 
 
 def text(frame, **options):

@@ -4,7 +4,9 @@ import torch
 from support.seeds import shifted
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, TensorDataset
 
-from eval.data import from_torch, load_dataset, register_dataset
+from eval.data.loading import load_dataset
+from eval.data.registry import register_dataset
+from eval.data.torch_ import from_torch
 from stages import TwoStageClassifier
 
 IMAGES = torch.arange(48.0).reshape(6, 2, 2, 2)
