@@ -2,13 +2,19 @@
 
 from stages.checkpoint import Checkpoint
 from stages.estimator.classifier import TwoStageClassifier
-from stages.linear import fit_linear
-from stages.mean_field import orthonormal_layer, train_mean_field
+from stages.flow import Flow
+from stages.linear import Ridge, RidgeResult, fit_linear
+from stages.mean_field import Gibbs, Langevin, orthonormal_layer, train_mean_field
 from stages.progress import progress
 from stages.two_stage import TwoStageResult, train_two_stage
 
 __all__ = [
     "Checkpoint",
+    "Flow",
+    "Gibbs",
+    "Langevin",
+    "Ridge",
+    "RidgeResult",
     "TwoStageClassifier",
     "TwoStageResult",
     "fit_linear",

@@ -2,12 +2,105 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
 import torch
 from torch import Tensor
 
+from gibbs import Particles, Problem, data_loss, features, outputs
+from gibbs.dynamics.langevin import LangevinState, Observer, default_lambda_w, observe
 from gibbs.model.checks import row_major
+from gibbs.model.energy import mean_square
+from gibbs.model.repeats import distinct
 
-__all__ = ["fit_linear"]
+__all__ = ["Ridge", "RidgeResult", "check_layer_weight", "fit_linear"]
+
+
+@dataclass(frozen=True, eq=False)
+class RidgeResult:
+    """What the ridge solution left.
+
+    Attributes
+    ----------
+    particles : Particles
+        The neurons, as stage one made them.
+    w : Tensor (p, q)
+        The linear layer.
+    history : dict of str to 1-D Tensor
+        "step" (0 before, 1 after), "loss", "regularized_loss" (Eq. 4, the term of W included),
+        "gradient_norm" (Frobenius norm of its gradient in W), and one entry an observer.
+    """
+
+    particles: Particles
+    w: Tensor
+    history: dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ridge:
+    """Stage two in closed form: W by ridge regression on the features, see :func:`fit_linear`.
+
+    Parameters
+    ----------
+    lambda_w : float, optional
+        L2 weight of W, > 0. None means 1/beta, or lambda_rho at beta = inf.
+
+    Raises
+    ------
+    ValueError
+        If lambda_w is out of range.
+    """
+
+    lambda_w: float | None = None
+
+    def __post_init__(self) -> None:
+        check_layer_weight(self.lambda_w)
+
+    def resolved(self, problem: Problem) -> Ridge:
+        """The same, with the L2 weight that None means for this problem."""
+        return self if self.lambda_w is not None else Ridge(lambda_w=default_lambda_w(problem))
+
+    def run(
+        self,
+        problem: Problem,
+        particles: Particles,
+        *,
+        observers: Mapping[str, Observer] | None = None,
+        **_: Any,
+    ) -> RidgeResult:
+        """Solve for W; observers see the network before and after.
+
+        Nothing is drawn, and there is no step that a checkpoint could keep.
+        """
+        lambda_w = self.resolved(problem).lambda_w
+        assert lambda_w is not None
+        samples = distinct(problem)
+        few = samples.problem
+        h = features(few.x, particles, problem.sigma, problem.truncation)
+        w = fit_linear(
+            h, few.y, gamma=problem.gamma, lambda_w=lambda_w, sample_weight=few.sample_weight
+        )
+        rows = []
+        for step, layer in enumerate((problem.w, w)):
+            z = outputs(h, layer, problem.gamma)
+            row = _measure(step, replace(few, w=layer), particles, h, z, lambda_w)
+            now, every_h, every_z = replace(problem, w=layer), samples.spread(h), samples.spread(z)
+            state = LangevinState(step, 1, now, particles, every_h, every_z, step_size=0.0)
+            observe(state, observers or {}, row)
+            rows.append(row)
+        history = {
+            name: torch.tensor([row[name] for row in rows], dtype=torch.float64) for name in rows[0]
+        }
+        return RidgeResult(particles, w, history)
+
+
+def check_layer_weight(lambda_w: float | None) -> None:
+    """Refuse an L2 weight of W that is not > 0; None stands for the default."""
+    if lambda_w is not None and not 0 < lambda_w < math.inf:
+        raise ValueError(f"lambda_w must be > 0 and finite, got {lambda_w}")
 
 
 def fit_linear(
@@ -85,3 +178,21 @@ def _shares(sample_weight: Tensor | None, n: int) -> Tensor:
         raise ValueError("sample_weight must be finite, >= 0 and not 0 in every row")
     scaled = weight / weight.max()
     return scaled / scaled.sum()
+
+
+def _measure(
+    step: int, problem: Problem, particles: Particles, h: Tensor, z: Tensor, lambda_w: float
+) -> dict[str, float]:
+    """The row of the history for the layer of `problem`, from features and outputs."""
+    loss = data_loss(z, problem.y, problem.sample_weight)
+    ridge = problem.decay * mean_square(particles) + lambda_w * problem.w.square().sum()
+    residual = z - problem.y
+    if problem.sample_weight is not None:
+        residual = problem.sample_weight[:, None] * residual
+    gradient = problem.gamma / problem.n_samples * h.T @ residual + lambda_w * problem.w
+    return {
+        "step": float(step),
+        "loss": float(loss),
+        "regularized_loss": float(loss + ridge / 2),
+        "gradient_norm": float(gradient.norm()),
+    }

@@ -2,15 +2,145 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from gibbs import LangevinResult, Particles, Problem, run_langevin, sample_normal
-from stages.checkpoint import Checkpoint, fingerprint
+from gibbs import (
+    GibbsMeasure,
+    GibbsResult,
+    LangevinResult,
+    Particles,
+    Problem,
+    sample_normal,
+    solve_gibbs,
+)
+from gibbs.dynamics.langevin import Observer
+from gibbs.model.checks import check_integer
+from gibbs.solver.progress import Progress
+from stages.checkpoint import Checkpoint
+from stages.noisy_steps import NoisySteps, run_kept
 
-__all__ = ["orthonormal_layer", "run_kept", "train_mean_field"]
+__all__ = ["Gibbs", "Langevin", "orthonormal_layer", "train_mean_field"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Langevin(NoisySteps):
+    """Stage one by noisy dynamics of the neurons, see :func:`stages.train_mean_field`.
+
+    Parameters
+    ----------
+    n_neurons : int, default 1000
+        N.
+    start : Particles, optional
+        Neurons to begin with; None means `n_neurons` fresh ones, theta ~ N(0, I).
+    n_steps, step_size, batch_size, scheme, temperature
+        The dynamics, see :class:`stages.noisy_steps.NoisySteps`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a field is out of range or of another kind.
+
+    Examples
+    --------
+    >>> Langevin(n_steps=-1)
+    Traceback (most recent call last):
+    ...
+    ValueError: n_steps must be an integer >= 0, got -1
+    """
+
+    n_neurons: int = 1000
+    start: Particles | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_integer("n_neurons", self.n_neurons, 1)
+        _check_kind("start", self.start, Particles)
+
+    def run(
+        self,
+        problem: Problem,
+        *,
+        generator: torch.Generator,
+        observers: Mapping[str, Observer] | None = None,
+        every: int = 10,
+        checkpoint: Checkpoint | None = None,
+    ) -> tuple[LangevinResult, Particles]:
+        """Take the steps; return the result, and the neurons that they ended with."""
+        result = train_mean_field(
+            problem,
+            generator=generator,
+            observers=observers,
+            every=every,
+            checkpoint=checkpoint,
+            **vars(self),
+        )
+        return result, result.particles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gibbs:
+    """Stage one solved: the Gibbs minimizer (Eq. 27) itself, with a certificate.
+
+    Parameters
+    ----------
+    n_neurons : int, default 1000
+        N, the neurons that are drawn from the minimizer for stage two, see
+        :meth:`gibbs.GibbsMeasure.neurons`.
+    n_particles : int, default 20_000
+        Size of each draw of the solver, see :func:`gibbs.solve_gibbs`.
+    tol : float, default 1e-2
+        Relative gap to certify to, > 0.
+    start : GibbsMeasure or Particles, optional
+        Where the solver begins.
+    progress : callable, optional
+        Told a :data:`gibbs.SolverReport` after every step of the solver.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a field is out of range or of another kind.
+    """
+
+    n_neurons: int = 1000
+    n_particles: int = 20_000
+    tol: float = 1e-2
+    start: GibbsMeasure | Particles | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        check_integer("n_neurons", self.n_neurons, 1)
+        check_integer("n_particles", self.n_particles, 100)
+        if not self.tol > 0:
+            raise ValueError(f"tol must be > 0, got {self.tol}")
+        _check_kind("start", self.start, GibbsMeasure, Particles)
+
+    def run(
+        self, problem: Problem, *, generator: torch.Generator, **_: Any
+    ) -> tuple[GibbsResult, Particles]:
+        """Solve; return the result, and neurons drawn from its measure.
+
+        The solver takes no steps that observers could see or checkpoints could keep.
+        """
+        result = solve_gibbs(
+            problem,
+            n_particles=self.n_particles,
+            tol=self.tol,
+            warm_start=self.start,
+            generator=generator,
+            progress=self.progress,
+        )
+        return result, result.measure.neurons(self.n_neurons, generator=generator)
+
+
+def _check_kind(name: str, value: object, *kinds: type) -> None:
+    if value is not None and not isinstance(value, kinds):
+        names = " or ".join(kind.__name__ for kind in kinds)
+        raise TypeError(f"{name} must be {names} or None, got {type(value).__name__}")
 
 
 def orthonormal_layer(
@@ -60,30 +190,4 @@ def train_mean_field(
         start = sample_normal(problem, n_neurons, generator=generator)
     return run_kept(
         problem, start, n_steps=n_steps, generator=generator, checkpoint=checkpoint, **settings
-    )
-
-
-def run_kept(
-    problem: Problem,
-    start: Particles,
-    *,
-    n_steps: int,
-    generator: torch.Generator,
-    checkpoint: Checkpoint | None,
-    **settings: Any,
-) -> LangevinResult:
-    """:func:`gibbs.run_langevin` that goes on from the checkpoints of its folder."""
-    if checkpoint is None:
-        return run_langevin(problem, start, n_steps=n_steps, generator=generator, **settings)
-    about = {name: value for name, value in settings.items() if name != "observers"}
-    about["n_steps"] = n_steps
-    run = fingerprint(problem, start=start, generator=generator, **about)
-    return run_langevin(
-        problem,
-        start,
-        n_steps=n_steps,
-        generator=generator,
-        keep=checkpoint.keeper(run, n_steps),
-        resume=checkpoint.read(run),
-        **settings,
     )

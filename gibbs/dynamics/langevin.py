@@ -7,15 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from numbers import Real
 
 import torch
 from torch import Tensor
 
 from gibbs.dynamics.dynamics import Dynamics
-from gibbs.dynamics.noise import Scheme
+from gibbs.dynamics.noise import check_scheme
 from gibbs.dynamics.snapshot import Keeper, Snapshot, Stateful, packed, unpack
-from gibbs.dynamics.step_sizes import Schedule, StepSize, StepSizes
+from gibbs.dynamics.step_sizes import Schedule, StepSize, StepSizes, temperatures
 from gibbs.model.checks import check_integer
 from gibbs.model.energy import data_loss, mean_square
 from gibbs.model.particles import Particles
@@ -221,13 +220,13 @@ def run_langevin(
     size = (
         None if batch_size is None else check_integer("batch_size", batch_size, 1, n, high_is="n")
     )
-    heat = _temperatures(problem, temperature)
+    heat = temperatures(problem, temperature)
     weight = _layer_weight(problem, train_w, lambda_w)
     dynamics = Dynamics(
         problem,
         particles,
         batch_size=size,
-        scheme=_scheme(scheme),
+        scheme=check_scheme(scheme),
         lambda_w=weight,
         noisy=callable(temperature) or heat(0) > 0,
         generator=generator,
@@ -366,27 +365,6 @@ def observe(state: LangevinState, observers: Mapping[str, Observer], row: dict[s
             row[name] = math.nan
             wanted = False
     return wanted
-
-
-def _scheme(name: str) -> Scheme:
-    if name not in list(Scheme):
-        raise ValueError(f"scheme must be one of {', '.join(Scheme)}, got {name!r}")
-    return Scheme(name)
-
-
-def _temperatures(problem: Problem, temperature: float | Schedule | None) -> Schedule:
-    """The temperature of every step, checked."""
-
-    def checked(value: object, name: str) -> float:
-        sound = isinstance(value, Real) and not isinstance(value, bool)
-        if not sound or not 0 <= float(value) < math.inf:  # type: ignore[arg-type]
-            raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
-        return float(value)  # type: ignore[arg-type]
-
-    if callable(temperature):
-        return lambda step: checked(temperature(step), f"temperature at step {step}")
-    value = problem.temperature if temperature is None else checked(temperature, "temperature")
-    return lambda _: value
 
 
 def default_lambda_w(problem: Problem) -> float:

@@ -12,7 +12,7 @@ from torch import Tensor
 from gibbs.dynamics.cloud import TiledCloud
 from gibbs.dynamics.snapshot import Stateful
 
-__all__ = ["DelayedNoise", "Glimpse", "Kick", "Noise", "Scheme", "TiledNoise"]
+__all__ = ["DelayedNoise", "Glimpse", "Kick", "Noise", "Scheme", "TiledNoise", "check_scheme"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,19 @@ class Scheme(StrEnum):
         if self is Scheme.EULER:
             return Kick(0.0, scale)
         return Kick(0.0 if first else scale / 2, scale / 2)
+
+
+def check_scheme(name: str) -> Scheme:
+    """The scheme of this name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if name not in list(Scheme):
+        raise ValueError(f"scheme must be one of {', '.join(Scheme)}, got {name!r}")
+    return Scheme(name)
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from numbers import Real
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import torch
 from torch import Tensor
@@ -15,7 +15,14 @@ from gibbs.model.network import features
 from gibbs.model.particles import Particles
 from gibbs.model.problem import Problem
 
-__all__ = ["Schedule", "StepSize", "StepSizes", "positive_step"]
+__all__ = [
+    "Schedule",
+    "StepSize",
+    "StepSizes",
+    "check_step_size",
+    "check_temperature",
+    "temperatures",
+]
 
 Schedule = Callable[[int], float]
 """A function of the step number 0, 1, ..."""
@@ -54,8 +61,7 @@ class StepSizes:
         batch_size: int | None,
         lambda_w: float | None = None,
     ) -> None:
-        if step_size != "auto" and not callable(step_size):
-            positive_step(step_size, "step_size")
+        check_step_size(step_size)
         self.step_size = step_size
         self.current = math.nan
         self.lambda_w = lambda_w
@@ -84,7 +90,7 @@ class StepSizes:
     def at(self, step: int, look: Callable[[], tuple[Problem, Particles]]) -> float:
         """Return eta for this step; `look` gives the network as it is, and costs a copy."""
         if callable(self.step_size):
-            self.current = positive_step(self.step_size(step), f"step_size at step {step}")
+            self.current = _positive_step(self.step_size(step), f"step_size at step {step}")
         elif self.step_size != "auto":
             self.current = float(self.step_size)
         elif self.measures_at(step):
@@ -131,9 +137,50 @@ def _layer_curvature(
     return problem.gamma**2 * float(torch.linalg.matrix_norm(h, 2)) ** 2 / len(x)
 
 
-def positive_step(value: object, name: str) -> float:
-    """Check a step size, and return it as a float."""
-    sound = isinstance(value, Real) and not isinstance(value, bool)
-    if not sound or not 0 < float(value) < math.inf:  # type: ignore[arg-type]
+def check_step_size(step_size: StepSize) -> None:
+    """Refuse a constant that is no step size; a schedule is checked at every step.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a finite number > 0 nor "auto" nor callable.
+    """
+    if step_size != "auto" and not callable(step_size):
+        _positive_step(step_size, "step_size")
+
+
+def temperatures(problem: Problem, temperature: float | Schedule | None) -> Schedule:
+    """The temperature of every step, checked; None means that of the problem."""
+    if callable(temperature):
+        return lambda step: _heat(temperature(step), f"temperature at step {step}")
+    check_temperature(temperature)
+    value = problem.temperature if temperature is None else float(temperature)
+    return lambda _: value
+
+
+def check_temperature(temperature: float | Schedule | None) -> None:
+    """Refuse a constant that is no temperature; a schedule is checked at every step.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a finite number >= 0 nor None nor callable.
+    """
+    if temperature is not None and not callable(temperature):
+        _heat(temperature, "temperature")
+
+
+def _positive_step(value: object, name: str) -> float:
+    if not _is_number(value) or not 0 < value < math.inf:
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
+
+
+def _heat(value: object, name: str) -> float:
+    if not _is_number(value) or not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
+    return float(value)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, Real) and not isinstance(value, bool)

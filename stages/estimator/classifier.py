@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -29,25 +27,22 @@ from gibbs import (
     Particles,
     Problem,
     SolverReport,
-    features,
-    get_activation,
 )
 from gibbs.dynamics.langevin import Observer, StepSize
-from gibbs.model.checks import check_integer
 from gibbs.solver.progress import Progress
 from stages.checkpoint import Checkpoint
-from stages.estimator.parameters import check_choice, check_same, seed_of
+from stages.estimator.parameters import check_parameters, check_same, seed_of, stage_settings
 from stages.estimator.reading import read_labelled, read_samples
 from stages.estimator.samples import map_inputs, total_weights, unit_ball
 from stages.estimator.summary import summary_html, summary_rows
-from stages.mean_field import orthonormal_layer
+from stages.estimator.trained import Trained, limited_threads
+from stages.flow import Flow
+from stages.linear import Ridge
+from stages.mean_field import Gibbs, Langevin, orthonormal_layer
 from stages.progress import progress, solver_progress
 from stages.two_stage import TwoStageResult, train_two_stage
 
 __all__ = ["TwoStageClassifier"]
-
-PREDICTION_BUDGET = 64 * 2**20
-"""Bytes of first-layer activations that one block of samples may take in a prediction."""
 
 
 class TwoStageClassifier(
@@ -271,14 +266,16 @@ class TwoStageClassifier(
             raise ValueError(
                 f"y must hold at least 2 classes, got the one class {classes.tolist()[0]!r}"
             )
-        self._check_parameters(len(classes))
+        parameters = self.get_params(deep=False)
+        check_parameters(parameters, len(classes))
+        settings = stage_settings(parameters)
         mean, scale = unit_ball(samples, self.center, weights)
-        trained = self._remember()
-        with _threads(self.n_threads):
+        trained = Trained.by(parameters)
+        with limited_threads(self.n_threads):
             start = self._start(classes, samples.shape[1], trained.dtype)
             inputs = map_inputs(samples, mean, scale, self.intercept)
             problem = trained.problem(inputs, labels, start.w, weights)
-            result = self._train(problem, start, observers, checkpoint, on_newton_step)
+            result = self._train(problem, settings, start, observers, checkpoint, on_newton_step)
         stage_one = result.stage_one
         for run in (stage_one, result.stage_two):
             if isinstance(run, LangevinResult) and run.status is LangevinStatus.DIVERGED:
@@ -309,12 +306,14 @@ class TwoStageClassifier(
     def _train(
         self,
         problem: Problem,
+        settings: tuple[Langevin | Gibbs, Ridge | Flow],
         start: _Start,
         observers: dict[str, Observer] | None,
         checkpoint: Checkpoint | None,
         on_newton_step: Progress | None,
     ) -> TwoStageResult:
-        solved = self.solver == "gibbs"
+        stage_one, stage_two = settings
+        solved = isinstance(stage_one, Gibbs)
         with (
             progress(self.max_iter, "stage one", disable=solved or not self.verbose) as seconds,
             solver_progress("stage one", disable=not (solved and self.verbose)) as show,
@@ -325,25 +324,16 @@ class TwoStageClassifier(
                 if on_newton_step is not None:
                     on_newton_step(report)
 
+            changes: dict[str, Any] = {"start": start.law}
+            if solved:
+                changes["progress"] = tell
             return train_two_stage(
                 problem,
-                solver=self.solver,
-                stage_two=self.stage_two,
-                n_neurons=self.n_neurons,
-                n_steps=self.max_iter,
-                flow_steps=self.flow_max_iter,
-                step_size=self.step_size,
-                flow_step_size=self.step_size,
-                batch_size=self.batch_size,
-                scheme=self.scheme,
-                lambda_w=self.lambda_w,
-                start=start.law,
-                n_particles=self.n_particles,
-                tol=self.tol,
+                replace(stage_one, **changes),
+                stage_two,
                 generator=start.generator,
                 observers={"seconds": seconds, **(observers or {})},
                 checkpoint=checkpoint,
-                on_newton_step=tell,
             )
 
     def _goes_on(self) -> bool:
@@ -425,16 +415,9 @@ class TwoStageClassifier(
         return outputs
 
     def _features(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        sigma = get_activation(self._trained.settings["activation"])
-        truncation = self._trained.settings["truncation"]
-        x = torch.tensor(map_inputs(X, self.mean_, self.scale_, self._trained.intercept))
-        rows = max(1, PREDICTION_BUDGET // (8 * 512))
-        with _threads(self.n_threads):
-            blocks = [
-                features(x[k : k + rows], self.particles_, sigma, truncation)
-                for k in range(0, len(x), rows)
-            ]
-        return torch.cat(blocks).numpy()
+        x = map_inputs(X, self.mean_, self.scale_, self._trained.intercept)
+        with limited_threads(self.n_threads):
+            return self._trained.features(x, self.particles_)
 
     def _repr_html_inner(self) -> str:
         """The diagram of scikit-learn and, once fitted, a table of what came out."""
@@ -452,54 +435,6 @@ class TwoStageClassifier(
     def _n_hidden_features(self, q: int) -> int:
         return max(16, 2 * q) if self.n_hidden_features == "auto" else self.n_hidden_features
 
-    def _remember(self) -> _Trained:
-        """Note the parameters that the fitted network depends on: set_params may change them."""
-        settings = {
-            name: getattr(self, name)
-            for name in ("beta", "gamma", "lambda_rho", "activation", "truncation")
-        }
-        dtype = torch.float32 if self.dtype == "float32" else torch.float64
-        return _Trained(settings, self.intercept, dtype)
-
-    def _check_parameters(self, q: int) -> None:
-        """Check what stands in no Problem, before any work."""
-        check_choice("solver", self.solver, ("langevin", "gibbs"))
-        check_choice("stage_two", self.stage_two, ("linear", "flow"))
-        check_choice("dtype", self.dtype, ("float32", "float64"))
-        get_activation(self.activation)
-        check_integer("n_neurons", self.n_neurons, 1)
-        check_integer("max_iter", self.max_iter, 0)
-        if self.flow_max_iter is not None:
-            check_integer("flow_max_iter", self.flow_max_iter, 0)
-        if self.n_threads is not None:
-            check_integer("n_threads", self.n_threads, 1)
-        if self.n_hidden_features != "auto":
-            check_integer("n_hidden_features", self.n_hidden_features, q, low_is="the classes")
-        if not 0 <= self.intercept < math.inf:
-            raise ValueError(f"intercept must be >= 0 and finite, got {self.intercept}")
-
-
-@dataclass(frozen=True)
-class _Trained:
-    """Parameters that a fitted network depends on: of its Problem, of its inputs, its dtype."""
-
-    settings: dict[str, Any]
-    intercept: float
-    dtype: torch.dtype
-
-    def problem(
-        self,
-        x: NDArray[np.float64],
-        labels: NDArray[Any],
-        w: Tensor,
-        weights: NDArray[np.float64] | None,
-    ) -> Problem:
-        y = torch.nn.functional.one_hot(torch.tensor(labels), w.shape[1]).to(w.dtype)
-        if weights is not None:  # by a power of two, which keeps integers exact
-            weights = np.ldexp(weights, -np.frexp(weights.max())[1])
-        s = None if weights is None else torch.tensor(weights, dtype=w.dtype)
-        return Problem(torch.tensor(x, dtype=w.dtype), y, w, sample_weight=s, **self.settings)
-
 
 @dataclass(frozen=True, eq=False)
 class _Start:
@@ -508,16 +443,3 @@ class _Start:
     w: Tensor
     generator: torch.Generator
     law: Particles | GibbsMeasure | None
-
-
-@contextmanager
-def _threads(n_threads: int | None) -> Iterator[None]:
-    """Give torch so many threads for a while; None leaves them."""
-    before = torch.get_num_threads()
-    try:
-        if n_threads is not None:
-            torch.set_num_threads(n_threads)
-        yield
-    finally:
-        if n_threads is not None:
-            torch.set_num_threads(before)

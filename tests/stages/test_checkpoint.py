@@ -17,7 +17,7 @@ from support.waiting import last_step, wait_for, wait_for_step
 
 from gibbs import Annealed, Snapshot, sample_normal
 from gibbs.dynamics.dynamics import Dynamics
-from stages import Checkpoint, train_mean_field, train_two_stage
+from stages import Checkpoint, Flow, Langevin, Ridge, train_mean_field, train_two_stage
 from stages.checkpoint import fingerprint
 
 RUN = {"data": "abc", "beta": "10.0"}
@@ -173,11 +173,10 @@ def test_bad_intervals_are_named(tmp_path, settings, message):
         Checkpoint(tmp_path, **settings)
 
 
-@pytest.mark.parametrize("stage_two", ["linear", "flow"])
+@pytest.mark.parametrize("stage_two", [Ridge(), Flow(n_steps=20)])
 def test_both_stages_go_on_where_they_were(tmp_path, stage_two):
     problem = small_problem()
-    settings = {"n_neurons": 40, "n_steps": 30, "flow_steps": 20, "stage_two": stage_two}
-
+    stage_one = Langevin(n_neurons=40, n_steps=30)
     looks = 0
 
     def train(stop_at=None, **more):
@@ -197,10 +196,11 @@ def test_both_stages_go_on_where_they_were(tmp_path, stage_two):
         try:
             return train_two_stage(
                 problem,
+                stage_one,
+                stage_two,
                 generator=seeded(3),
                 observers={"look": look},
                 every=5,
-                **settings,
                 **more,
             )
         except Killed:
@@ -224,10 +224,10 @@ def test_both_stages_go_on_where_they_were(tmp_path, stage_two):
 
 def test_no_steps_with_a_checkpoint(tmp_path):
     problem = small_problem(p=5, q=2)
-    settings = {"n_neurons": 40, "n_steps": 0, "flow_steps": 10, "stage_two": "flow"}
+    stages = Langevin(n_neurons=40, n_steps=0), Flow(n_steps=10)
     one, other = (
         train_two_stage(
-            problem, generator=seeded(3), checkpoint=Checkpoint(tmp_path, seconds=0), **settings
+            problem, *stages, generator=seeded(3), checkpoint=Checkpoint(tmp_path, seconds=0)
         )
         for _ in range(2)
     )

@@ -4,13 +4,22 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import Ridge
+from sklearn import linear_model
 from support.defects import Defect, statistical
 from support.problems import small_problem
 from support.seeds import seeded
 
-from gibbs import LangevinStatus, features, regularized_loss, sample_normal
-from stages import fit_linear, orthonormal_layer, train_mean_field, train_two_stage
+from gibbs import LangevinStatus, features, regularized_loss, run_langevin, sample_normal
+from stages import (
+    Flow,
+    Gibbs,
+    Langevin,
+    Ridge,
+    fit_linear,
+    orthonormal_layer,
+    train_mean_field,
+    train_two_stage,
+)
 
 
 @pytest.mark.parametrize(("gamma", "lambda_w"), [(1.0, 1e-4), (3.0, 0.2)])
@@ -18,7 +27,9 @@ def test_linear_stage_is_sklearn_ridge_without_intercept(gamma, lambda_w):
     h = torch.randn(50, 7, dtype=torch.float64, generator=seeded())
     y = torch.randn(50, 3, dtype=torch.float64, generator=seeded(1))
     ours = fit_linear(h, y, gamma=gamma, lambda_w=lambda_w)
-    ridge = Ridge(alpha=50 * lambda_w, fit_intercept=False, tol=1e-14).fit(gamma * h, y)
+    ridge = linear_model.Ridge(alpha=50 * lambda_w, fit_intercept=False, tol=1e-14).fit(
+        gamma * h, y
+    )
     np.testing.assert_allclose(ours.T.numpy(), ridge.coef_, atol=1e-8, rtol=0)
 
 
@@ -85,8 +96,7 @@ def test_both_histories_are_kept_and_observed():
     problem = small_problem(beta=1e3)
     result = train_two_stage(
         problem,
-        n_neurons=60,
-        n_steps=40,
+        Langevin(n_neurons=60, n_steps=40),
         generator=seeded(),
         observers={"norm": lambda state: float(state.features.norm())},
     )
@@ -106,13 +116,82 @@ def test_both_histories_are_kept_and_observed():
 
 def test_default_ridge_weight_at_zero_temperature_is_that_of_the_neurons():
     problem = small_problem(beta=math.inf, lambda_rho=0.02)
-    result = train_two_stage(problem, n_neurons=20, n_steps=2, generator=seeded())
+    result = train_two_stage(problem, Langevin(n_neurons=20, n_steps=2), generator=seeded())
     h = features(problem.x, result.particles, problem.sigma)
     w = fit_linear(h, problem.y, gamma=problem.gamma, lambda_w=0.02)
     torch.testing.assert_close(result.w, w)
 
 
-@pytest.mark.parametrize("value", [0.0, -1.0, math.inf])
-def test_bad_ridge_weight_is_refused_before_training(value):
-    with pytest.raises(ValueError, match="lambda_w must be > 0 and finite"):
-        train_two_stage(small_problem(), n_steps=10**9, lambda_w=value, generator=seeded())
+BAD = [
+    (Langevin, {"n_neurons": 0}, "n_neurons must be an integer >= 1, got 0"),
+    (Langevin, {"n_steps": 2.5}, "n_steps must be an integer >= 0, got 2.5"),
+    (Flow, {"n_steps": -1}, "n_steps must be an integer >= 0, got -1"),
+    (Langevin, {"step_size": "fast"}, "step_size must be a finite number > 0, got 'fast'"),
+    (Flow, {"step_size": 0.0}, "step_size must be a finite number > 0, got 0.0"),
+    (Langevin, {"batch_size": 0}, "batch_size must be an integer >= 1, got 0"),
+    (Langevin, {"scheme": "verlet"}, "scheme must be one of euler, .*, got 'verlet'"),
+    (Flow, {"temperature": -0.1}, "temperature must be a finite number >= 0, got -0.1"),
+    (Gibbs, {"n_particles": 10}, "n_particles must be an integer >= 100, got 10"),
+    (Gibbs, {"n_neurons": True}, "n_neurons must be an integer >= 1, got True"),
+    (Gibbs, {"tol": 0.0}, "tol must be > 0, got 0.0"),
+    (Ridge, {"lambda_w": 0.0}, "lambda_w must be > 0 and finite, got 0.0"),
+    (Ridge, {"lambda_w": -1.0}, "lambda_w must be > 0 and finite, got -1.0"),
+    (Flow, {"lambda_w": math.inf}, "lambda_w must be > 0 and finite, got inf"),
+]
+
+
+@pytest.mark.parametrize(("kind", "change", "message"), BAD)
+def test_settings_are_checked_where_they_are_made(kind, change, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**change)
+
+
+def test_a_start_of_another_kind_is_refused():
+    with pytest.raises(TypeError, match="start must be Particles or None, got str"):
+        Langevin(start="random")
+    with pytest.raises(TypeError, match="start must be GibbsMeasure or Particles or None, got int"):
+        Gibbs(start=3)
+
+
+@pytest.mark.parametrize("stage_two", [Ridge(), Flow(n_steps=5)])
+def test_a_default_weight_of_zero_is_refused_before_training(stage_two):
+    problem = small_problem(beta=math.inf, lambda_rho=0.0)
+    with pytest.raises(ValueError, match="lambda_w must be > 0 and finite, got 0"):
+        train_two_stage(problem, Langevin(n_steps=10**9), stage_two, generator=seeded())
+
+
+def test_the_stages_may_differ_in_every_option():
+    problem = small_problem(beta=1e3)
+    one = Langevin(n_neurons=30, n_steps=7, batch_size=3, step_size=0.2)
+    two = Flow(n_steps=4, step_size=0.1, scheme="leimkuhler_matthews", temperature=0.0)
+    result = train_two_stage(problem, one, two, generator=seeded(2), every=2)
+    generator = seeded(2)
+    first = train_mean_field(
+        problem, n_neurons=30, n_steps=7, batch_size=3, step_size=0.2, every=2, generator=generator
+    )
+    second = run_langevin(
+        problem,
+        first.particles,
+        n_steps=4,
+        step_size=0.1,
+        scheme="leimkuhler_matthews",
+        temperature=0.0,
+        train_w=True,
+        every=2,
+        generator=generator,
+    )
+    assert torch.equal(result.particles.a, second.particles.a)
+    assert torch.equal(result.w, second.w)
+    assert result.stage_two_history["step"].tolist() == [0, 2, 4]
+
+
+def test_the_solver_as_stage_one():
+    problem = small_problem(n=5, d=2, beta=20.0)
+    told = []
+    gibbs = Gibbs(n_neurons=25, progress=told.append)
+    result = train_two_stage(problem, gibbs, generator=seeded())
+    assert result.certificate is result.stage_one.certificate
+    assert len(result.particles) == 25
+    assert told
+    again = Gibbs(n_neurons=25, start=result.stage_one.measure)
+    assert train_two_stage(problem, again, generator=seeded()).certificate.certified

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from eval.app.shared.certificates import certificate_fields, stored_certificate
 from gibbs import Particles
 from stages import TwoStageClassifier
+from stages.estimator.trained import Trained
 
 __all__ = ["FORMAT", "SavedModel", "load_model", "save_model"]
 
@@ -116,5 +117,5 @@ def _rebuild(arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> SavedMod
     fitted.n_iter_ = int(about["n_iter"])
     certificate = about.get("certificate")
     fitted.certificate_ = stored_certificate(certificate) if certificate else None
-    fitted._trained = fitted._remember()
+    fitted._trained = Trained.by(fitted.get_params())
     return SavedModel(fitted, arrays["shift"], arrays["scale"], tuple(about["feature_names"]))

@@ -17,7 +17,7 @@ from eval import (
     nc1,
 )
 from gibbs import LangevinResult
-from stages import TwoStageClassifier, train_two_stage
+from stages import Langevin, TwoStageClassifier, train_two_stage
 
 SMALL = {"n_neurons": 60, "max_iter": 35, "dtype": "float64", "random_state": shifted()}
 
@@ -117,8 +117,7 @@ def test_observers_are_chosen_by_name_and_measure_what_is_undefined_as_nan():
     problem = small_problem(n=3, q=3, p=4)
     result = train_two_stage(
         problem,
-        n_neurons=20,
-        n_steps=10,
+        Langevin(n_neurons=20, n_steps=10),
         generator=seeded(),
         observers=collapse_observers("nc1", "nc2_simplex"),
     )
