@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, logit
 from scipy.stats import beta
 from scipy.stats import t as student
+
+from eval.reading import Values, read_labels
 
 __all__ = [
     "Interval",
@@ -31,7 +33,7 @@ class Interval(NamedTuple):
     high: float
 
 
-def mismatch_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
+def mismatch_error(y_true: Values, y_pred: Values) -> float:
     """Mismatch error of section 5: the mean over the classes of P(prediction != class).
 
     Equals 1 - ``sklearn.metrics.balanced_accuracy_score``. Between 0 and 1; the classes are
@@ -56,9 +58,7 @@ def mismatch_error(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     return float(errors.mean())
 
 
-def mismatch_interval(
-    y_true: ArrayLike, y_pred: ArrayLike, *, confidence: float = 0.95
-) -> Interval:
+def mismatch_interval(y_true: Values, y_pred: Values, *, confidence: float = 0.95) -> Interval:
     r"""Mismatch error with a confidence interval for its value in the population.
 
     The interval is that of :func:`interval_of_counts`. It speaks of this one classifier on fresh
@@ -265,11 +265,10 @@ def repeated_error(runs: Sequence[Interval], overlap: float = 0.0) -> Interval:
 
 
 def _class_errors(
-    y_true: ArrayLike, y_pred: ArrayLike
+    y_true: Values, y_pred: Values
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Share of wrong predictions in each class of y_true, and the size of the class."""
-    truth: NDArray[Any] = np.asarray(y_true)
-    predicted: NDArray[Any] = np.asarray(y_pred)
+    truth, predicted = read_labels(y_true, "y_true"), read_labels(y_pred, "y_pred")
     if truth.ndim != 1 or truth.shape != predicted.shape or not len(truth):
         raise ValueError(
             "y_true and y_pred must be 1-D, of one length >= 1, "

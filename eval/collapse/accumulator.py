@@ -7,21 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import NDArray
 
-from eval.collapse.batch import (
-    Array,
-    Batch,
-    check_known,
-    declared_classes,
-    is_numeric,
-    shifted,
-)
+from eval.collapse.batch import Batch, declared_classes, shifted
 from eval.collapse.formulas import CollapseMetrics, measure_all
 from eval.collapse.geometry import Geometry
 from eval.collapse.moments import ClassMoments, spread
 from eval.collapse.second_pass import SecondPass, fit_layer
+from eval.reading import Array, Values, check_known, is_numeric
 
 __all__ = ["CollapseAccumulator"]
 
@@ -62,9 +55,7 @@ class CollapseAccumulator:
     0.038461538461538464
     """
 
-    def __init__(
-        self, classes: int | ArrayLike | Tensor | None = None, *, scatter: bool = True
-    ) -> None:
+    def __init__(self, classes: int | Values | None = None, *, scatter: bool = True) -> None:
         self._declared = classes is not None
         self._keeps_scatter = scatter
         self._classes = np.arange(0) if classes is None else declared_classes(classes)
@@ -76,7 +67,7 @@ class CollapseAccumulator:
         self._precision = 0.0
         self._scatter: Array | None = None
 
-    def update(self, features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> None:
+    def update(self, features: Values, labels: Values) -> None:
         """Add a batch, of any size and type.
 
         Parameters
@@ -120,7 +111,7 @@ class CollapseAccumulator:
             scatter,
         )
 
-    def compute(self, w: ArrayLike | Tensor | None = None) -> CollapseMetrics:
+    def compute(self, w: Values | None = None) -> CollapseMetrics:
         """Compute the metrics of all samples so far.
 
         Parameters
@@ -140,9 +131,7 @@ class CollapseAccumulator:
             moments = replace(moments, whitened=float(whitened))
         return measure_all(Geometry(moments, layer))
 
-    def second_pass(
-        self, w: ArrayLike | Tensor | None = None, bias: ArrayLike | Tensor | None = None
-    ) -> SecondPass:
+    def second_pass(self, w: Values | None = None, bias: Values | None = None) -> SecondPass:
         """Go through the same samples again, for what needs the final class means.
 
         Parameters

@@ -9,44 +9,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor
 
+from eval.reading import (
+    Array,
+    Values,
+    as_array,
+    check_finite,
+    check_matrix,
+    read_classes,
+    read_labels,
+    read_numbers,
+)
 from stages.estimator.reading import row_major
 
-__all__ = [
-    "Array",
-    "Batch",
-    "check_finite",
-    "check_known",
-    "declared_classes",
-    "is_numeric",
-    "read_labels",
-    "shifted",
-    "shifted_sum",
-]
-
-Array = NDArray[np.float64]
+__all__ = ["Batch", "declared_classes", "shifted", "shifted_sum"]
 
 BLOCK_BYTES = 3 * 2**18
 
 
-def read_labels(labels: ArrayLike | Tensor) -> NDArray[Any]:
-    """Labels as an array; strings as such, whatever held them."""
-    y = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
-    if y.dtype.kind == "f" and np.isnan(y).any():
-        raise ValueError("labels must not be NaN")
-    if y.dtype.kind == "O" and all(isinstance(label, str) for label in y.flat):
-        return np.asarray(y.astype(str))
-    return y
-
-
-def is_numeric(labels: NDArray[Any]) -> bool:
-    """Whether labels are numbers."""
-    return labels.dtype.kind in "biuf"
-
-
-def declared_classes(classes: int | ArrayLike | Tensor) -> NDArray[Any]:
+def declared_classes(classes: int | Values) -> NDArray[Any]:
     """Sorted labels: those given, or 0 to classes - 1.
 
     Raises
@@ -54,18 +37,11 @@ def declared_classes(classes: int | ArrayLike | Tensor) -> NDArray[Any]:
     ValueError
         If there are none.
     """
-    labels = read_labels(classes)
+    labels = read_labels(classes, "classes")
     labels = np.arange(int(labels)) if labels.ndim == 0 else np.unique(labels)
     if not len(labels):
         raise ValueError(f"classes must name at least 1 class, got {classes!r}")
     return labels
-
-
-def check_known(labels: NDArray[Any], known: NDArray[Any], which: str) -> None:
-    """Raise ValueError where a label is none of the known ones."""
-    unknown = np.setdiff1d(labels, known)
-    if len(unknown):
-        raise ValueError(f"labels must be among {which}, got {unknown.tolist()[0]!r}")
 
 
 def shifted(rows: NDArray[Any], origin: Array, unit: float, buffer: Array | None = None) -> Array:
@@ -89,32 +65,15 @@ def shifted_sum(rows: NDArray[Any], origin: Array, unit: float) -> Array:
         return np.asarray(np.ones(len(rows)) @ shifted(rows, origin, unit))
 
 
-def check_finite(*values: Any) -> None:
-    """Raise ValueError if sums over features show that one of them is not finite."""
-    if not all(np.isfinite(value).all() for value in values):
-        raise ValueError("features must be finite, got NaN or inf")
-
-
-def _check_matrix(matrix: NDArray[Any], name: str) -> None:
-    if matrix.ndim != 2 or not matrix.size:
-        raise ValueError(f"{name} must be a matrix that is not empty, got shape {matrix.shape}")
-
-
-def _read_features(features: ArrayLike | Tensor) -> tuple[NDArray[Any], float]:
+def _read_features(features: Values) -> tuple[NDArray[Any], float]:
     """The features, in their own type where NumPy has it, and the epsilon of that type."""
-    precision = float(np.finfo(np.float64).eps)
-    if isinstance(features, Tensor):
-        values = features.detach().cpu()
-        if values.is_floating_point():
-            precision = torch.finfo(values.dtype).eps
-        array = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
-    else:
-        array = np.asarray(features)
-        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
-            array = array.astype(np.float64)
-        elif array.dtype.kind == "f":
-            precision = float(np.finfo(array.dtype).eps)
-    _check_matrix(array, "features")
+    array = as_array(features, "features")
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        array = read_numbers(array, "features")
+    precision = float(np.finfo(array.dtype if array.dtype.kind == "f" else np.float64).eps)
+    if isinstance(features, Tensor) and features.is_floating_point():
+        precision = torch.finfo(features.dtype).eps  # of bfloat16, which became float32
+    check_matrix(array, "features")
     return array.astype(array.dtype.newbyteorder("="), copy=False), precision
 
 
@@ -126,7 +85,7 @@ def _magnitude(features: NDArray[Any]) -> float:
     if features.dtype != np.float64:
         return 1.0
     size = max(float(features.max()), -float(features.min()))
-    check_finite(size)
+    check_finite("features", size)
     return 2.0 ** min(max(math.frexp(size)[1], -960), 960)
 
 
@@ -141,16 +100,10 @@ class Batch:
     members: NDArray[np.intp]
 
     @classmethod
-    def of(cls, features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> Batch:
+    def of(cls, features: Values, labels: Values) -> Batch:
         """Check features and labels, without a copy of the features where they are an array."""
         values, precision = _read_features(features)
-        y = read_labels(labels)
-        if y.shape != (len(values),):
-            raise ValueError(
-                "labels must have one entry per row of features, "
-                f"({len(values)},), got shape {y.shape}"
-            )
-        classes, members = np.unique(y, return_inverse=True)
+        classes, members = read_classes(labels, "labels", len(values), "row of features")
         return cls(values, precision, _magnitude(values), classes, members)
 
     @property
@@ -166,7 +119,7 @@ class Batch:
     def check_finite(self) -> None:
         """Raise ValueError where a feature is not finite."""
         for block in self.blocks():
-            check_finite(block)
+            check_finite("features", block)
 
     def class_runs(self) -> Iterator[tuple[int, NDArray[Any]]]:
         """The features by class, in row-major blocks: index into `classes`, rows.

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.exceptions import NotFittedError
-from torch import Tensor
 
-from eval.collapse.batch import is_numeric, read_labels
 from eval.collapse.formulas import CollapseMetrics
 from eval.collapse.metrics import collapse_metrics
+from eval.reading import Values, check_entries, check_known, read_labels
 
 __all__ = ["collapse_of"]
 
 
-def collapse_of(model: Any, X: ArrayLike, y: ArrayLike | Tensor) -> CollapseMetrics:
+def collapse_of(model: Any, X: ArrayLike, y: Values) -> CollapseMetrics:
     """Every metric of neural collapse of a fitted classifier, on these samples.
 
     The features are ``model.transform(X)``, the linear layer is W = ``model.coef_.T``, with the
@@ -58,13 +57,10 @@ def collapse_of(model: Any, X: ArrayLike, y: ArrayLike | Tensor) -> CollapseMetr
     (True, True)
     """
     _check_model(model)
-    classes, labels = read_labels(model.classes_), read_labels(y)
+    classes, labels = read_labels(model.classes_, "model.classes_"), read_labels(y, "y")
     features = np.asarray(model.transform(X))
-    if labels.shape != features.shape[:1]:
-        raise ValueError(
-            f"y must have one entry per row of X, ({len(features)},), got shape {labels.shape}"
-        )
-    _check_labels(labels, classes)
+    check_entries(labels, "y", len(features), "row of X")
+    check_known(labels, classes, "model.classes_", "y")
     w = np.asarray(model.coef_).T
     expected = (len(classes), *features.shape[1:])
     if w.T.shape != expected:
@@ -87,11 +83,3 @@ def _check_model(model: Any) -> None:
             "model must be a fitted classifier with classes_ and coef_, "
             f"got a {kind} without {' and '.join(missing)}"
         )
-
-
-def _check_labels(labels: NDArray[Any], classes: NDArray[Any]) -> None:
-    # NumPy would compare numbers and strings as strings.
-    same_type = is_numeric(labels) == is_numeric(classes)
-    unknown = np.setdiff1d(labels, classes) if same_type else labels
-    if len(unknown):
-        raise ValueError(f"y must hold labels of model.classes_, got {unknown.tolist()[0]!r}")

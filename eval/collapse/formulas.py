@@ -19,8 +19,8 @@ from typing import Literal
 
 import numpy as np
 
-from eval.collapse.batch import Array
 from eval.collapse.geometry import CollapseStatus, Geometry
+from eval.reading import Array
 
 __all__ = [
     "COLLAPSE_DEFINITIONS",

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
-from eval.collapse.batch import Array
 from eval.collapse.moments import ClassMoments
+from eval.reading import Array
 
 __all__ = ["CollapseStatus", "Geometry"]
 

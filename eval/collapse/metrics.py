@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
-from torch import Tensor
 
 from eval.collapse.batch import Batch, declared_classes
 from eval.collapse.formulas import CollapseMetrics, measure, measure_all
 from eval.collapse.geometry import CollapseStatus, Geometry
 from eval.collapse.moments import mean_moments, widen
 from eval.collapse.second_pass import SecondPass
-from eval.distances.clouds import read_points
+from eval.reading import Values, read_matrix
 from gibbs import Particles
 
 __all__ = ["balancedness", "collapse_metrics", "geometry_of", "nc1"]
 
 
-def nc1(features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
+def nc1(features: Values, labels: Values) -> float:
     r"""NC1 of the paper: the share of the variability of the features that is within classes.
 
     .. math:: NC1(H) = \|\tilde H - \tilde M_c\|_F^2 \,/\, \|\tilde H\|_F^2,
@@ -50,12 +48,12 @@ def nc1(features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> float:
 
 
 def collapse_metrics(
-    features: ArrayLike | Tensor,
-    labels: ArrayLike | Tensor,
-    w: ArrayLike | Tensor | None = None,
+    features: Values,
+    labels: Values,
+    w: Values | None = None,
     *,
-    classes: int | ArrayLike | Tensor | None = None,
-    bias: ArrayLike | Tensor | None = None,
+    classes: int | Values | None = None,
+    bias: Values | None = None,
 ) -> CollapseMetrics:
     """Every metric of neural collapse, each with its value and a status.
 
@@ -100,12 +98,12 @@ def collapse_metrics(
 
 
 def geometry_of(
-    features: ArrayLike | Tensor,
-    labels: ArrayLike | Tensor,
-    w: ArrayLike | Tensor | None = None,
+    features: Values,
+    labels: Values,
+    w: Values | None = None,
     *,
-    classes: int | ArrayLike | Tensor | None = None,
-    bias: ArrayLike | Tensor | None = None,
+    classes: int | Values | None = None,
+    bias: Values | None = None,
     whiten: bool = True,
 ) -> Geometry:
     """Both passes over features in memory, see :func:`collapse_metrics`.
@@ -121,7 +119,7 @@ def geometry_of(
     return second.geometry()
 
 
-def balancedness(particles_or_a: Particles | ArrayLike | Tensor, w: ArrayLike | Tensor) -> float:
+def balancedness(particles_or_a: Particles | Values, w: Values) -> float:
     r"""Normalised balancedness of the two layers, Eqs. 25 and 26.
 
     .. math:: NB = \frac{\|E[aa^T] - c\,WW^T\|_{op}}{\|E[aa^T]\|_{op}}, \qquad
@@ -146,7 +144,7 @@ def balancedness(particles_or_a: Particles | ArrayLike | Tensor, w: ArrayLike | 
     0.0
     """
     source = particles_or_a.a if isinstance(particles_or_a, Particles) else particles_or_a
-    a, layer = read_points(source, "a"), read_points(w, "w")
+    a, layer = read_matrix(source, "a"), read_matrix(w, "w")
     if a.shape[1] != layer.shape[0]:
         raise ValueError(
             f"w must have one row per column of a, ({a.shape[1]}, q), got shape {layer.shape}"

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.collapse.batch import Array, Batch, check_finite, check_known, shifted, shifted_sum
+from eval.collapse.batch import Batch, shifted, shifted_sum
+from eval.reading import Array, check_finite, check_known
 
 __all__ = ["ClassMoments", "mean_moments", "spread", "widen"]
 
@@ -49,7 +50,7 @@ class ClassMoments:
 def mean_moments(batch: Batch) -> ClassMoments:
     """Counts and means of the classes; squares from a block of each, to judge round-off by."""
     origin = np.asarray(batch.features[0], np.float64)
-    check_finite(origin)
+    check_finite("features", origin)
     counts = np.bincount(batch.members)
     sums = np.zeros((len(counts), len(origin)))
     squares = np.zeros(len(counts))
@@ -58,7 +59,7 @@ def mean_moments(batch: Batch) -> ClassMoments:
         if not squares[k]:
             values = shifted(rows, origin, batch.unit)
             squares[k] = np.vdot(values, values) * (counts[k] / len(rows))
-    check_finite(sums)
+    check_finite("features", sums)
     means = sums / counts[:, None]
     return ClassMoments(
         classes=batch.classes,

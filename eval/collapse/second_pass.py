@@ -5,14 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import NDArray
 
-from eval.collapse.batch import Array, Batch, check_known, shifted
+from eval.collapse.batch import Batch, shifted
 from eval.collapse.formulas import CollapseMetrics, measure_all
 from eval.collapse.geometry import Geometry
 from eval.collapse.moments import ClassMoments, widen
-from eval.distances.clouds import read_points
+from eval.reading import (
+    Array,
+    Values,
+    check_entries,
+    check_finite,
+    check_known,
+    read_matrix,
+    read_numbers,
+)
 
 __all__ = ["SecondPass", "fit_layer"]
 
@@ -27,8 +34,8 @@ class SecondPass:
     def __init__(
         self,
         first: ClassMoments,
-        w: ArrayLike | Tensor | None = None,
-        bias: ArrayLike | Tensor | None = None,
+        w: Values | None = None,
+        bias: Values | None = None,
         *,
         whiten: bool = True,
     ) -> None:
@@ -45,7 +52,7 @@ class SecondPass:
         self._whitened = 0.0
         self._agreements = 0
 
-    def update(self, features: ArrayLike | Tensor, labels: ArrayLike | Tensor) -> None:
+    def update(self, features: Values, labels: Values) -> None:
         """Add a batch of the samples that the first pass saw, of any size.
 
         Parameters
@@ -130,16 +137,14 @@ class SecondPass:
         return Geometry(moments, self._w)
 
 
-def fit_layer(
-    moments: ClassMoments, w: ArrayLike | Tensor | None
-) -> tuple[ClassMoments, Array | None]:
+def fit_layer(moments: ClassMoments, w: Values | None) -> tuple[ClassMoments, Array | None]:
     """The linear layer (p, q), checked, and the moments of its q classes.
 
     More columns than classes with samples: the classes are 0 to q - 1 where labels allow it.
     """
     if w is None:
         return moments, None
-    layer = read_points(w, "w")
+    layer = read_matrix(w, "w")
     p, q = layer.shape
     if p != len(moments.origin):
         raise ValueError(
@@ -154,11 +159,11 @@ def fit_layer(
     return moments, layer
 
 
-def _read_bias(bias: ArrayLike | Tensor | None, w: Array | None) -> Array:
+def _read_bias(bias: Values | None, w: Array | None) -> Array:
     q = 0 if w is None else w.shape[1]
     if bias is None:
         return np.zeros(q)
-    values = bias.detach().cpu().numpy() if isinstance(bias, Tensor) else np.asarray(bias)
-    if values.shape != (q,):
-        raise ValueError(f"bias must have one entry per column of w, ({q},), got {values.shape}")
-    return np.asarray(read_points(values[None], "bias")[0])
+    values = read_numbers(bias, "bias")
+    check_entries(values, "bias", q, "column of w")
+    check_finite("bias", values)
+    return values

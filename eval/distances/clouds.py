@@ -8,14 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
+from eval.reading import Array, Values, check_entries, read_matrix, read_numbers
 from gibbs import GibbsMeasure, Particles, Problem
-from stages.estimator.reading import row_major
 
 __all__ = [
-    "Array",
     "Cloud",
     "Points",
     "Reference",
@@ -26,8 +23,7 @@ __all__ = [
     "read_points",
 ]
 
-Array = NDArray[np.float64]
-Points = ArrayLike | Tensor | Particles
+Points = Values | Particles
 Reference = GibbsMeasure | Callable[[int, int], Points] | Sequence[Points]
 
 
@@ -57,7 +53,7 @@ class Cloud:
         return round(1 / float(self.weights @ self.weights))
 
 
-def read_cloud(points: Points, weights: ArrayLike | Tensor | None, name: str) -> Cloud:
+def read_cloud(points: Points, weights: Values | None, name: str) -> Cloud:
     """Check points and weights. Neurons become points (a, u); points of weight 0 are left out.
 
     Raises
@@ -69,12 +65,8 @@ def read_cloud(points: Points, weights: ArrayLike | Tensor | None, name: str) ->
     matrix = read_points(points, name)
     if weights is None:
         return Cloud(matrix, np.full(len(matrix), 1 / len(matrix)))
-    masses = _float64(weights)
-    if masses.shape != (len(matrix),):
-        raise ValueError(
-            f"weights_{name} must have one entry per row of {name}, ({len(matrix)},), "
-            f"got shape {masses.shape}"
-        )
+    masses = read_numbers(weights, f"weights_{name}")
+    check_entries(masses, f"weights_{name}", len(matrix), f"row of {name}")
     total = float(masses.sum())
     if not (masses.min() >= 0 and 0 < total < math.inf):
         raise ValueError(
@@ -86,21 +78,10 @@ def read_cloud(points: Points, weights: ArrayLike | Tensor | None, name: str) ->
 
 
 def read_points(points: Points, name: str) -> Array:
-    """Points as a finite float64 matrix (n, d)."""
+    """Points as a finite float64 matrix (n, d); neurons are points (a, u)."""
     if isinstance(points, Particles):
         points = torch.cat([points.a, points.u], dim=1)
-    matrix = _float64(points)
-    if matrix.ndim != 2 or not matrix.size:
-        raise ValueError(f"{name} must be a matrix that is not empty, got shape {matrix.shape}")
-    if not np.isfinite(matrix).all():
-        raise ValueError(f"{name} must be finite, got NaN or inf")
-    return matrix
-
-
-def _float64(values: ArrayLike | Tensor) -> Array:
-    if isinstance(values, Tensor):
-        values = values.detach().to("cpu", torch.float64).numpy()
-    return row_major(np.asarray(values, dtype=np.float64))
+    return read_matrix(points, name)
 
 
 def check_widths(neurons: Particles, problem: Problem, name: str) -> None:

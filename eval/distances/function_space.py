@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
-from eval.distances.clouds import Points, check_widths, draw_neurons, read_points
+from eval.distances.clouds import check_widths, draw_neurons
+from eval.reading import Values, read_matrix
 from gibbs import GibbsMeasure, Particles, Problem, features
 
 __all__ = ["FeatureError", "feature_error", "relative_error"]
@@ -42,7 +42,7 @@ class FeatureError:
 def feature_error(
     law: Particles | GibbsMeasure,
     reference: GibbsMeasure,
-    x: ArrayLike | Tensor,
+    x: Values,
     *,
     n_null: int = 4,
     random_state: int | np.random.Generator | None = 0,
@@ -93,7 +93,7 @@ def feature_error(
     if n_null < 2:
         raise ValueError(f"n_null must be >= 2, got {n_null}")
     problem = reference.problem
-    points = torch.tensor(read_points(x, "x"), device=problem.device)
+    points = torch.tensor(read_matrix(x, "x"), device=problem.device)
     if points.shape[1] != problem.n_inputs:
         raise ValueError(f"x must have d = {problem.n_inputs} columns, got {points.shape[1]}")
     exact = reference.features(points)
@@ -108,7 +108,7 @@ def feature_error(
     return FeatureError(value, float(np.mean(draws)), float(np.std(draws, ddof=1)), len(law))
 
 
-def relative_error(values: Points, reference: Points) -> float:
+def relative_error(values: Values, reference: Values) -> float:
     """|H - H_ref|_F / |H_ref|_F of two matrices (m, p).
 
     Examples
@@ -116,7 +116,7 @@ def relative_error(values: Points, reference: Points) -> float:
     >>> relative_error([[3.0, 5.0]], [[3.0, 4.0]])
     0.2
     """
-    h, exact = read_points(values, "features"), read_points(reference, "features of the reference")
+    h, exact = read_matrix(values, "features"), read_matrix(reference, "features of the reference")
     if h.shape != exact.shape:
         raise ValueError(
             f"features must have the shape of the reference, {exact.shape}, got {h.shape}"

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist
-from torch import Tensor
 
-from eval.distances.clouds import Array, Points, check_widths, draw_neurons, read_points
+from eval.distances.clouds import Points, check_widths, draw_neurons, read_points
+from eval.reading import Array, Values, read_numbers
 from gibbs import GibbsMeasure, Particles
 
 __all__ = ["SteinDiscrepancy", "gibbs_stein_discrepancy", "stein_discrepancy"]
@@ -56,7 +55,7 @@ def stein_discrepancy(
     points: Points,
     scores: Points,
     *,
-    scale: ArrayLike | Tensor | None = None,
+    scale: Values | None = None,
     length: float | None = None,
     n_bootstrap: int = 500,
     random_state: int | np.random.Generator | None = 0,
@@ -127,7 +126,7 @@ def gibbs_stein_discrepancy(
     particles: Particles,
     measure: GibbsMeasure,
     *,
-    scale: ArrayLike | Tensor | None = None,
+    scale: Values | None = None,
     n_bootstrap: int = 500,
     random_state: int | np.random.Generator | None = 0,
 ) -> SteinDiscrepancy:
@@ -176,17 +175,13 @@ class _Sample:
     scores: Array
 
 
-def _read_sample(
-    points: Points, scores: Points, scale: ArrayLike | Tensor | None, name: str
-) -> _Sample:
+def _read_sample(points: Points, scores: Points, scale: Values | None, name: str) -> _Sample:
     x, s = read_points(points, name), read_points(scores, "scores")
     if len(x) < 2:
         raise ValueError(f"{name} must have 2 rows or more, got {len(x)}")
     if s.shape != x.shape:
         raise ValueError(f"scores must have the shape of {name}, {x.shape}, got {s.shape}")
-    if isinstance(scale, Tensor):
-        scale = scale.detach().cpu().numpy()
-    unit = np.asarray(1.0 if scale is None else scale, np.float64)
+    unit = read_numbers(1.0 if scale is None else scale, "scale")
     if unit.shape not in {(), (x.shape[1],)}:
         raise ValueError(
             f"scale must be a number or have shape ({x.shape[1]},), got shape {unit.shape}"

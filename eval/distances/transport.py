@@ -8,12 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import ot
-from numpy.typing import ArrayLike
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
-from torch import Tensor
 
-from eval.distances.clouds import Array, Cloud, Points, Reference, null_pairs, read_cloud
+from eval.distances.clouds import Cloud, Points, Reference, null_pairs, read_cloud
+from eval.reading import Array, Values
 
 __all__ = ["Distance", "sliced_wasserstein", "wasserstein"]
 
@@ -71,8 +70,8 @@ def wasserstein(
     x: Points,
     y: Points,
     *,
-    weights_x: ArrayLike | Tensor | None = None,
-    weights_y: ArrayLike | Tensor | None = None,
+    weights_x: Values | None = None,
+    weights_y: Values | None = None,
     reference: Reference | None = None,
     n_null: int = 19,
     random_state: int | np.random.Generator | None = 0,
@@ -158,8 +157,8 @@ def sliced_wasserstein(
     y: Points,
     *,
     n_projections: int = 100,
-    weights_x: ArrayLike | Tensor | None = None,
-    weights_y: ArrayLike | Tensor | None = None,
+    weights_x: Values | None = None,
+    weights_y: Values | None = None,
     reference: Reference | None = None,
     n_null: int = 99,
     random_state: int | np.random.Generator | None = 0,
@@ -228,8 +227,8 @@ def sliced_wasserstein(
 def _read_pair(
     x: Points,
     y: Points,
-    weights_x: ArrayLike | Tensor | None,
-    weights_y: ArrayLike | Tensor | None,
+    weights_x: Values | None,
+    weights_y: Values | None,
 ) -> tuple[Cloud, Cloud]:
     first, second = read_cloud(x, weights_x, "x"), read_cloud(y, weights_y, "y")
     if first.width != second.width:

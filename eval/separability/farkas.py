@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import linprog
-from torch import Tensor
 
-from eval.separability.labelled import class_signs, read_labelled
-from eval.separability.minimum_norm import Array, Indices, MinimumNorm, nonnegative_solution
+from eval.reading import Array, Values, read_labelled
+from eval.separability.minimum_norm import Indices, MinimumNorm, nonnegative_solution
 
 __all__ = ["FarkasCertificate", "exact_certificate", "exact_norm", "prove", "verify_farkas"]
 
@@ -122,8 +121,8 @@ def _certified(system: Array, support: Indices, weights: Array) -> FarkasCertifi
 
 
 def verify_farkas(
-    X: ArrayLike | Tensor,
-    y: ArrayLike | Tensor,
+    X: Values,
+    y: Values,
     k: Any,
     alpha: Mapping[int, Any] | ArrayLike,
     *,
@@ -167,8 +166,7 @@ def verify_farkas(
     """
     if not 0 <= tol < math.inf:
         raise ValueError(f"tol must be >= 0 and finite, got {tol}")
-    x, labels, classes = read_labelled(X, y)
-    signs = class_signs(labels, classes, k)
+    x, signs = _read_class(X, y, k)
     held = _weights_by_sample(alpha, len(x))
     if min(held.values(), default=Fraction(0)) < 0 or not any(held.values()):
         return False
@@ -186,8 +184,8 @@ def verify_farkas(
 
 
 def exact_certificate(
-    X: ArrayLike | Tensor,
-    y: ArrayLike | Tensor,
+    X: Values,
+    y: Values,
     k: Any,
     alpha: Mapping[int, Any] | ArrayLike,
     *,
@@ -214,8 +212,7 @@ def exact_certificate(
     >>> exact_certificate([[0.1], [0.3]], [0, 1], 0, [0.75, 0.25])[1]
     Fraction(3602879701896397, 14411518807585587)
     """
-    x, labels, classes = read_labelled(X, y)
-    signs = class_signs(labels, classes, k)
+    x, signs = _read_class(X, y, k)
     held = _weights_by_sample(alpha, len(x))
     support = np.array([row for row, weight in held.items() if weight > 0], dtype=np.int64)
     exact = solve_exactly(_system(x, signs, support, intercept)) if len(support) else None
@@ -332,6 +329,15 @@ def exact_norm(x: Array, signs: Array, found: MinimumNorm, *, intercept: bool) -
         total = Fraction(1)
     squares = _squares(_residual(x[rows].T * signs[rows], weights)) / total**2
     return math.sqrt(squares) * (1 + 1e-15)
+
+
+def _read_class(X: Values, y: Values, k: Any) -> tuple[Array, Array]:
+    """Samples (n, d), and the signs s_i = 1 in the class of label k, -1 outside."""
+    x, classes, members = read_labelled(X, y)
+    found = np.flatnonzero(classes == k)
+    if len(found) != 1:
+        raise ValueError(f"k must be one of the labels {classes.tolist()}, got {k!r}")
+    return x, np.where(members == found[0], 1.0, -1.0)
 
 
 def _squares(values: list[Fraction]) -> Fraction:

@@ -8,12 +8,11 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from numpy.typing import NDArray
 
+from eval.reading import Array, Values, read_labelled
 from eval.separability.farkas import FarkasCertificate, exact_norm, prove
-from eval.separability.labelled import read_labelled
-from eval.separability.minimum_norm import Array, Indices, MinimumNorm, minimum_norm
+from eval.separability.minimum_norm import Indices, MinimumNorm, minimum_norm
 
 __all__ = [
     "ClassSeparability",
@@ -149,8 +148,8 @@ class Separability:
 
 
 def separability(
-    X: ArrayLike | Tensor,
-    y: ArrayLike | Tensor,
+    X: Values,
+    y: Values,
     *,
     intercept: bool = False,
     tol: float = 1e-9,
@@ -214,7 +213,7 @@ def separability(
         raise ValueError(f"tol must be > 0 and < 1, got {tol}")
     if max_rounds < 1:
         raise ValueError(f"max_rounds must be >= 1, got {max_rounds}")
-    x, members, classes = read_labelled(X, y)
+    x, classes, members = read_labelled(X, y)
     unit = _unit(x)
     samples = _Samples(x / unit, unit, intercept, tol, max_rounds)
     labels = classes.tolist()

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-__all__ = ["Array", "Indices", "MinimumNorm", "minimum_norm", "nonnegative_solution"]
+from eval.reading import Array
 
-Array = NDArray[np.float64]
+__all__ = ["Indices", "MinimumNorm", "minimum_norm", "nonnegative_solution"]
+
 Indices = NDArray[np.int64]
 
 TINY = 1e-13

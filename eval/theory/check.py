@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
-from eval.collapse.batch import read_labels
+from eval.reading import Values, read_classes
 from eval.theory.assumptions import check_assumptions
 from eval.theory.energy import descent_rows, energy_rows
 from eval.theory.features import collapse_rows, feature_rows
@@ -29,7 +27,7 @@ def check_theory(
     *,
     w: Tensor | None = None,
     lambda_w: float | None = None,
-    labels: ArrayLike | Tensor | None = None,
+    labels: Values | None = None,
     tol: float = 1e-6,
 ) -> TheoryTable:
     """Check the paper's statements about a law of neurons and a linear layer.
@@ -79,7 +77,10 @@ def check_theory(
     >>> row.holds, row.assumptions_met, table.contradictions
     (True, True, ())
     """
-    classes = None if labels is None else _read_labels(labels, problem.n_samples)
+    classes = None
+    if labels is not None:
+        _, members = read_classes(labels, "labels", problem.n_samples, "sample of the problem")
+        classes = torch.from_numpy(members)
     assumed = check_assumptions(problem)[:2]
 
     def rows(law: Law) -> list[BoundCheck]:
@@ -123,11 +124,3 @@ def with_errors(
             row.with_error(jackknife(values) if len(values) == count else math.nan, count)
         )
     return result
-
-
-def _read_labels(labels: ArrayLike | Tensor, n: int) -> Tensor:
-    """Classes as numbers, whatever sorts."""
-    found = read_labels(labels)
-    if found.shape != (n,):
-        raise ValueError(f"labels must have shape ({n},), got {found.shape}")
-    return torch.from_numpy(np.unique(found, return_inverse=True)[1])

@@ -19,8 +19,9 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from eval.reading import Array
 from eval.theory.assumptions import AssumptionCheck, check_assumptions, need
 from eval.theory.check import with_errors
 from eval.theory.energy import collapse_by_beta, explicit_loss_bound, minimizer_rows
@@ -30,8 +31,6 @@ from eval.theory.table import BoundCheck, TheoryTable
 from gibbs import GibbsMeasure, Problem
 
 __all__ = ["check_flow", "check_sequence"]
-
-Array = NDArray[np.float64]
 
 RESOLVED = 0.1
 """An integral known to so large a share of the energy that fell is known well enough to confirm."""

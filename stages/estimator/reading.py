@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
-__all__ = ["read_labelled", "read_samples", "row_major"]
+__all__ = ["check_labels", "plain", "read_labelled", "read_samples", "row_major"]
 
 _OPTIONS = {"dtype": [np.float64, np.float32], "ensure_all_finite": False}
 
@@ -59,7 +59,7 @@ def read_labelled(
         If they are not usable; the message says which value.
     """
     _refuse_masked(X)
-    _check_labels(y)
+    check_labels(y, "y")
     try:
         samples, targets = validate_data(estimator, X, y, reset=reset, **_OPTIONS)
     except (ValueError, TypeError) as error:
@@ -91,21 +91,28 @@ def _column_name(X: Any, column: int) -> str:
     return repr(list(X.columns)[column]) if hasattr(X, "columns") else str(column)
 
 
-def _check_labels(y: Any) -> None:
-    """Refuse text beside numbers, which would become text, and None, NaN and pandas' NA."""
-    if isinstance(y, (list, tuple)):
-        texts = [isinstance(label, str) for label in y]
-        if any(texts) and not all(texts):
-            other = y[texts.index(not texts[0])]
-            raise ValueError(f"y must hold labels of one type, got {y[0]!r} and {other!r}")
-    labels = np.asarray(y)
-    if labels.dtype.kind not in "Of" or labels.ndim != 1:
-        return
-    for row, label in enumerate(labels):
-        missing = label is None or type(label).__name__ in ("NAType", "NaTType")
-        if missing or (isinstance(label, float) and np.isnan(label)):
-            shown = "NaN" if isinstance(label, float) else label
-            raise ValueError(f"Input y contains {shown} in row {row}: every label must be known")
+def check_labels(labels: Any, name: str) -> None:
+    """Refuse None, NaN and pandas' NA, and text beside numbers, which would become text."""
+    array = np.asarray(labels)
+    for row in np.flatnonzero(_missing(array))[:1]:
+        shown = "NaN" if isinstance(array[row], (float, np.floating)) else array[row]
+        raise ValueError(f"Input {name} contains {shown} in row {row}: every label must be known")
+    held = array.tolist() if array.dtype.kind == "O" and array.ndim else []
+    values = labels if isinstance(labels, (list, tuple)) else held
+    texts = [isinstance(label, str) for label in values]
+    if any(texts) and not all(texts):
+        other = values[texts.index(not texts[0])]
+        raise ValueError(f"{name} must hold labels of one type, got {values[0]!r} and {other!r}")
+
+
+def _missing(labels: NDArray[Any]) -> Any:
+    """Which of the labels (n,) are None, NaN, or pandas' NA and NaT."""
+    if labels.ndim != 1 or labels.dtype.kind not in "Ofc":
+        return []
+    if labels.dtype.kind != "O":
+        return np.isnan(labels)
+    names = ("NoneType", "NAType", "NaTType")
+    return [type(v).__name__ in names or (isinstance(v, float) and np.isnan(v)) for v in labels]
 
 
 def _explain(error: Exception, X: Any, y: Any = None) -> None:
@@ -143,7 +150,7 @@ def _bad_column(X: Any) -> str | None:
             return f"X must hold numbers, got dates or times in column {name!r}"
         row = _first_text(values) if values.dtype.kind in "OUS" else None
         if row is not None:
-            return f"X must hold numbers, got {_plain(values[row])!r} in row {row}, column {name!r}"
+            return f"X must hold numbers, got {plain(values[row])!r} in row {row}, column {name!r}"
     return None
 
 
@@ -165,7 +172,7 @@ def _bad_value(array: NDArray[Any]) -> str | None:
     if row is None:
         return None
     place = divmod(row, array.shape[1])
-    value = _plain(array[place])
+    value = plain(array[place])
     return f"X must hold numbers, got {value!r} in row {place[0]}, column {place[1]}"
 
 
@@ -179,5 +186,6 @@ def _first_text(values: NDArray[Any]) -> int | None:
     return None
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value out of NumPy, as Python writes it."""
     return value.item() if isinstance(value, np.generic) else value

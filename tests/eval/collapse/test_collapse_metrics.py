@@ -487,7 +487,7 @@ def test_misuse_is_named():
         second.compute()
     with pytest.raises(ValueError, match="among those of the first pass, got 3"):
         second.update(features, labels + 1)
-    with pytest.raises(ValueError, match="labels must not be NaN"):
+    with pytest.raises(ValueError, match="labels contains NaN in row"):
         nc1(features, np.full(len(labels), np.nan))
     with pytest.raises(ValueError, match="classes must name at least 1 class"):
         CollapseAccumulator(0)

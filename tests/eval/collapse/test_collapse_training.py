@@ -103,7 +103,7 @@ def test_what_does_not_fit_is_named():
     with pytest.raises(ValueError, match=r"entry per row of X, \(150,\), got shape \(149,\)"):
         collapse_of(model, X, y[:-1])
     for unknown, got in ((y + 1, "3"), (y.astype(str), "'0'")):
-        with pytest.raises(ValueError, match=rf"y must hold labels of model.classes_, got {got}"):
+        with pytest.raises(ValueError, match=rf"y must be among model.classes_, got {got}"):
             collapse_of(model, X, unknown)
     with pytest.raises(ValueError, match=r"model.coef_ must .*, \(2, 4\), got shape \(1, 4\)"):
         collapse_of(Linear([0, 1], np.ones((1, 4))), X[:100], y[:100])

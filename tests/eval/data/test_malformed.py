@@ -85,7 +85,7 @@ ARRAYS = {
         np.where(Y == 1, math.nan, Y),
         "y contains NaN in row 50: every label must",
     ),
-    "None as label": (X, ["a", None, "b"] * 50, "y must hold labels of one type, got 'a' and None"),
+    "None as label": (X, ["a", None, "b"] * 50, "y contains None in row 1"),
     "None as label in a series": (X, pd.Series(["a", None, "b"] * 50), "y contains .* in row 1"),
     "labels of two types": (X, ["a", 1, "b"] * 50, "labels of one type, got 'a' and 1"),
     "labels between integers": (X, Y + 0.5, "Unknown label type: continuous"),

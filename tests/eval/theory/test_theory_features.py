@@ -239,5 +239,5 @@ def test_labels_and_targets_that_are_no_classes():
     assert table.row("Corollary 4.4: NC1", "sharp").holds
     assert table.row("Corollary 4.4: NC1", "sharp").assumptions_met
     assert not table.row("Corollary 4.4: NC1", "printed").assumptions_met
-    with pytest.raises(ValueError, match="labels must have shape"):
+    with pytest.raises(ValueError, match="labels must have one entry per sample"):
         check_theory(problem, measure, labels=[0, 1])
