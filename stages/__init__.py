@@ -2,6 +2,7 @@
 
 from stages.checkpoint import Checkpoint
 from stages.estimator.classifier import TwoStageClassifier
+from stages.estimator.storage import load_model, save_model
 from stages.flow import Flow
 from stages.linear import Ridge, RidgeResult, fit_linear
 from stages.mean_field import Gibbs, Langevin, orthonormal_layer, train_mean_field
@@ -18,8 +19,10 @@ __all__ = [
     "TwoStageClassifier",
     "TwoStageResult",
     "fit_linear",
+    "load_model",
     "orthonormal_layer",
     "progress",
+    "save_model",
     "train_mean_field",
     "train_two_stage",
 ]
