@@ -15,7 +15,12 @@ from gibbs.dynamics.langevin import (
 from gibbs.dynamics.schedules import Annealed, Cosine, Piecewise
 from gibbs.dynamics.snapshot import Snapshot
 from gibbs.model.activations import ACTIVATIONS, Activation, get_activation
-from gibbs.model.energy import data_loss, first_variation, potential_gradient, regularized_loss
+from gibbs.model.energy import (
+    data_loss,
+    first_variation,
+    first_variation_gradient,
+    regularized_loss,
+)
 from gibbs.model.network import features, kernel, outputs
 from gibbs.model.particles import Particles, sample_normal, sample_prior
 from gibbs.model.problem import Problem
@@ -25,7 +30,7 @@ from gibbs.solver.measure import GibbsMeasure
 from gibbs.solver.minimizer import GibbsResult, certify, solve_gibbs
 from gibbs.solver.progress import (
     BridgeLevel,
-    FlowRound,
+    DescentRound,
     NewtonStep,
     Replay,
     SolverReport,
@@ -39,8 +44,8 @@ __all__ = [
     "BridgeLevel",
     "Certificate",
     "Cosine",
+    "DescentRound",
     "FeatureKind",
-    "FlowRound",
     "GibbsMeasure",
     "GibbsResult",
     "LangevinResult",
@@ -63,10 +68,10 @@ __all__ = [
     "describe_report",
     "features",
     "first_variation",
+    "first_variation_gradient",
     "get_activation",
     "kernel",
     "outputs",
-    "potential_gradient",
     "regularized_loss",
     "run_langevin",
     "sample_normal",

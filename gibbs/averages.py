@@ -50,15 +50,15 @@ def conditional_features(problem: Problem, particles: Particles, x: Tensor | Non
 
     Without truncation, with the kernel K_N of the cloud (Eq. 8) and lambda = lambda_rho,
 
-    .. math:: h(x) = -\frac{\gamma}{\lambda}\, \frac1N \sum_j \sigma(u_j \cdot x)\, s(u_j)^T G W^T,
-        \qquad G = -\Big(n I + \frac{\gamma^2}{\lambda} K_N \otimes W^T W\Big)^{-1} Y,
+    .. math:: h(x) = -\frac{\gamma}{\lambda}\, \frac1N \sum_j \sigma(u_j \cdot x)\, s(u_j)^T C W^T,
+        \qquad C = -\Big(n I + \frac{\gamma^2}{\lambda} K_N \otimes W^T W\Big)^{-1} Y,
 
-    on the training samples H = -(gamma/lambda) K_N G W^T. G is the dual point that these u's call
-    for (:func:`gibbs.solver.dual.refit` has the general case): a given u is as at the minimum
-    of the free energy over all laws with these u's. The a's of the cloud are not used. At a
-    cloud of the Gibbs minimizer what remains is the noise of the u's, damped by the feedback
-    of the outputs, and a bias of order 1/N from K_N inside of the inverse. With sample weights
-    s_i, n G stands for the rows n G_i / s_i.
+    on the training samples H = -(gamma/lambda) K_N C W^T. With these coefficients C the law of a
+    given u minimises the free energy over all laws with these u's
+    (:func:`gibbs.solver.dual.refit` has the general case). The a's of the cloud are not used. At a
+    cloud of the Gibbs minimizer what remains is the noise of the u's, which the inverse damps, and
+    a bias of order 1/N from K_N inside of the inverse. With sample weights s_i, n C stands for the
+    rows n C_i / s_i.
 
     Parameters
     ----------
@@ -87,9 +87,9 @@ def conditional_features(problem: Problem, particles: Particles, x: Tensor | Non
     values = problem.sigma.value_(particles.u @ problem.x.T)
     new = values if x is None else problem.sigma.value_(particles.u @ row_major(x).T)
     exact = problem.to(torch.float64)
-    dual = refit(Tilted.uniform(exact, values))
-    pulls = (values @ dual.to(values.dtype)).double()
-    rows, columns = Conditional.of(exact).mean_factors(pulls, exact.w)
+    coefficients = refit(Tilted.uniform(exact, values))
+    products = (values @ coefficients.to(values.dtype)).double()
+    rows, columns = Conditional.of(exact).mean_factors(products, exact.w)
     total = (new.T @ rows.to(new.dtype)).double() @ columns
     return (total / len(particles)).to(problem.dtype)
 
@@ -238,14 +238,14 @@ class TimeAverage:
         return float(self.stderr.norm() / self.mean.norm())
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What it takes to go on from here: copies nothing."""
+        """The totals and the batches, as they are: not copied."""
         state = {"n_records": torch.tensor(self.n_records), "total": self._total}
         state |= {f"squares{level}": value for level, value in enumerate(self._squares)}
         waiting = enumerate(self._waiting)
         return state | {f"waiting{level}": value for level, value in waiting if value is not None}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on there, with the same `start` and `kind`."""
+        """Restore the state of an average with the same `start` and `kind`."""
         self.n_records = int(state["n_records"])
         self._total = state["total"]
         n_levels = sum(name.startswith("squares") for name in state)

@@ -1,4 +1,4 @@
-"""Checkpoints of the dynamics on disk: written whole, sealed, loadable without running code."""
+"""Checkpoints of the dynamics on disk: complete files with checksums, read without running code."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from gibbs import Particles, Problem, Snapshot
-from gibbs.dynamics.snapshot import Keeper
+from gibbs.dynamics.snapshot import RecordCallback
 from stages.files import checksum, whole_file
 
 __all__ = ["Checkpoint", "fingerprint"]
@@ -25,26 +25,26 @@ FORMAT = 2
 """Version of the layout of the files."""
 
 N_KEPT = 2
-"""Checkpoints that stay: the last one, and one to fall back on."""
+"""Checkpoints that are not removed: the last one, and the one before in case it is damaged."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder in which a run keeps what it needs to go on bitwise after a kill.
+    """A folder of checkpoints, from which a run continues after a kill as if it had not stopped.
 
     Each checkpoint is a pair of files, ``step-K.npz`` with the arrays and ``step-K.json`` with
-    their checksum and what run they belong to. The second appears only once the first is on
-    the disk, so that a kill at any moment leaves whole checkpoints alone. Only at records of the
-    history (`every`) can one be taken.
+    their checksum and the settings of the run. The second appears only once the first is on
+    the disk, so that a kill at any moment leaves complete checkpoints only. They are taken at
+    records of the history (`every`).
 
     Parameters
     ----------
     folder : path
-        Made where it is missing.
+        Created if it does not exist.
     steps : int, optional
-        Take one whenever so many steps have passed since the last.
+        Take one when this many steps have passed since the last.
     seconds : float, default 60
-        Take one whenever so much time has passed since the last.
+        Take one when this much time has passed since the last.
     """
 
     folder: Path
@@ -59,21 +59,21 @@ class Checkpoint:
             raise ValueError(f"seconds must be >= 0, got {self.seconds}")
 
     def part(self, name: str) -> Checkpoint:
-        """The same, for one of several runs: in a folder of its own below this one."""
+        """A checkpoint with the same settings in the subfolder `name`, for one of several runs."""
         return Checkpoint(self.folder / name, self.steps, self.seconds)
 
-    def keeper(self, run: Mapping[str, Any], n_steps: int) -> Keeper:
-        """The `keep` of :func:`gibbs.run_langevin` for this run; see :func:`fingerprint`."""
+    def on_record(self, run: Mapping[str, Any], n_steps: int) -> RecordCallback:
+        """The `on_record` of :func:`gibbs.run_langevin` for this run; see :func:`fingerprint`."""
         last_step, last_time = 0, time.monotonic()
 
-        def keep(step: int, take: Callable[[], Snapshot]) -> None:
+        def write_when_due(step: int, take: Callable[[], Snapshot]) -> None:
             nonlocal last_step, last_time
             due = self.steps is not None and step - last_step >= self.steps
             if due or time.monotonic() - last_time >= self.seconds or step == n_steps:
                 self.write(take(), run)
                 last_step, last_time = step, time.monotonic()
 
-        return keep
+        return write_when_due
 
     def write(self, snapshot: Snapshot, run: Mapping[str, Any]) -> None:
         """Write a snapshot, and remove those before the last two."""
@@ -93,21 +93,21 @@ class Checkpoint:
         self._tidy()
 
     def _tidy(self) -> None:
-        """Remove all but the last checkpoints, and what a kill has left half-written."""
+        """Remove all but the last checkpoints, and files that a kill has left incomplete."""
         kept = {path.stem for path in self._manifests()[:N_KEPT]}
         for path in (*self.folder.glob("step-*"), *self.folder.glob(".*-step-*")):
             if path.stem not in kept:
                 path.unlink(missing_ok=True)
 
     def read(self, run: Mapping[str, Any]) -> Snapshot | None:
-        """Read the last checkpoint that is whole; None where the folder has none at all.
+        """Read the last complete checkpoint; None where the folder holds no checkpoint at all.
 
-        One that is cut short, altered or of another format is passed over with a warning.
+        One that is cut short, altered or of another format is skipped with a warning.
 
         Raises
         ------
         ValueError
-            If no checkpoint is usable, or the last usable one is of another run.
+            If no checkpoint is usable, or the last usable one belongs to another run.
         """
         manifests = self._manifests()
         refused = []
@@ -120,7 +120,7 @@ class Checkpoint:
             _check_same(self.folder, manifest["run"], run)
             for reason in refused:
                 warnings.warn(
-                    f"{reason}: going on from step {snapshot.step}", RuntimeWarning, stacklevel=2
+                    f"{reason}: continuing from step {snapshot.step}", RuntimeWarning, stacklevel=2
                 )
             return snapshot
         if refused:
@@ -135,9 +135,9 @@ class Checkpoint:
 def fingerprint(
     problem: Problem, start: Particles, generator: torch.Generator, **settings: Any
 ) -> dict[str, Any]:
-    """What tells one run from another: a checksum of all that is random or large, and settings.
+    """What distinguishes one run from another: its settings, and a checksum of its arrays.
 
-    Schedules count by their repr, plain functions by their name alone.
+    Schedules are compared by their repr, plain functions by their name alone.
     """
     digest = hashlib.sha256()
     large = (problem.x, problem.y, problem.w, problem.sample_weight, start.a, start.u)
@@ -158,7 +158,7 @@ def fingerprint(
 
 
 def _as_json(value: Any) -> Any:
-    """Infinity is no number of JSON, and a function has an address in its repr."""
+    """As JSON: infinity has no number there, and the repr of a function holds an address."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, (str, int, bool, type(None))):

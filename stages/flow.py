@@ -11,7 +11,7 @@ from gibbs import LangevinResult, Particles, Problem
 from gibbs.dynamics.langevin import Observer, default_lambda_w
 from stages.checkpoint import Checkpoint
 from stages.linear import check_layer_weight
-from stages.noisy_steps import NoisySteps, run_kept
+from stages.noisy_steps import NoisySteps, run_checkpointed
 
 __all__ = ["Flow"]
 
@@ -56,7 +56,7 @@ class Flow(NoisySteps):
         checkpoint: Checkpoint | None = None,
     ) -> LangevinResult:
         """Take the steps."""
-        return run_kept(
+        return run_checkpointed(
             problem,
             particles,
             train_w=True,

@@ -1,4 +1,4 @@
-"""Stage one: the mean-field layers are trained while the linear layer stays as it starts."""
+"""Stage one: the neurons are trained while the linear layer keeps its initial value."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gibbs.dynamics.langevin import Observer
 from gibbs.model.checks import check_integer
 from gibbs.solver.progress import Progress
 from stages.checkpoint import Checkpoint
-from stages.noisy_steps import NoisySteps, run_kept
+from stages.noisy_steps import NoisySteps, run_checkpointed
 
 __all__ = ["Gibbs", "Langevin", "orthonormal_layer", "train_mean_field"]
 
@@ -183,11 +183,11 @@ def train_mean_field(
     """Stage one of Algorithm 1: noisy dynamics from theta ~ N(0, I), with W fixed.
 
     `start` replaces the fresh N(0, I) neurons; `settings` are those of
-    :func:`gibbs.run_langevin`. With a `checkpoint` the run goes on where its folder says that it
-    was, and ends bitwise as if it had never stopped.
+    :func:`gibbs.run_langevin`. With a `checkpoint` the run continues from the last one in its
+    folder, and its result is bitwise equal to that of an uninterrupted run.
     """
     if start is None:
         start = sample_normal(problem, n_neurons, generator=generator)
-    return run_kept(
+    return run_checkpointed(
         problem, start, n_steps=n_steps, generator=generator, checkpoint=checkpoint, **settings
     )

@@ -13,7 +13,7 @@ from gibbs.dynamics.step_sizes import Schedule, StepSize, check_step_size, check
 from gibbs.model.checks import check_integer
 from stages.checkpoint import Checkpoint, fingerprint
 
-__all__ = ["NoisySteps", "run_kept"]
+__all__ = ["NoisySteps", "run_checkpointed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class NoisySteps:
         check_temperature(self.temperature)
 
 
-def run_kept(
+def run_checkpointed(
     problem: Problem,
     start: Particles,
     *,
@@ -63,7 +63,7 @@ def run_kept(
     checkpoint: Checkpoint | None,
     **settings: Any,
 ) -> LangevinResult:
-    """:func:`gibbs.run_langevin` that goes on from the checkpoints of its folder."""
+    """:func:`gibbs.run_langevin` that continues from the checkpoints of its folder."""
     if checkpoint is None:
         return run_langevin(problem, start, n_steps=n_steps, generator=generator, **settings)
     about = {name: value for name, value in settings.items() if name != "observers"}
@@ -74,7 +74,7 @@ def run_kept(
         start,
         n_steps=n_steps,
         generator=generator,
-        keep=checkpoint.keeper(run, n_steps),
+        on_record=checkpoint.on_record(run, n_steps),
         resume=checkpoint.read(run),
         **settings,
     )

@@ -1,8 +1,9 @@
 r"""The moments of a law of neurons that the statements are about, and eps_S.
 
 For a Gibbs-form measure everything is a sum over its points, with a integrated given u in closed
-form. With P = (gamma/n)(Z - Y) W^T the pull of the loss, and the law a | u by its pulls
-c = W_0 C^T s(u), u by the tilt G, the gradient of the first variation of the free energy is
+form. With P = (gamma/n)(Z - Y) W^T the gradient of the loss in the features, the law of a given u
+by its local fields c = W_0 C^T s(u), and that of u by the dual variable G, the gradient of the
+first variation of the free energy is
 
 .. math::
 
@@ -31,11 +32,11 @@ from gibbs import (
     Problem,
     data_loss,
     features,
+    first_variation_gradient,
     kernel,
     outputs,
-    potential_gradient,
 )
-from gibbs.model.energy import pull
+from gibbs.model.energy import feature_gradient
 from gibbs.solver.conditional import Conditional
 from gibbs.solver.dual import TILE, dual_value_at, tiles
 
@@ -186,13 +187,13 @@ class Law:
     @property
     def gradient_w(self) -> Tensor:
         """Gradient in W: (gamma/n) H^T (Z - Y) + lambda_w W."""
-        pulled = self.features.T @ self.residual
-        return self.problem.gamma / self.problem.n_samples * pulled + self.lambda_w * self.w
+        product = self.features.T @ self.residual
+        return self.problem.gamma / self.problem.n_samples * product + self.lambda_w * self.w
 
     @property
     def correlations(self) -> Tensor:
         r"""S = E[s(u) grad_a^T] = lambda H + K P (n, p), by parts: E[s grad_a log rho] = 0."""
-        p = pull(self.residual, self.w, self.problem.gamma)
+        p = feature_gradient(self.residual, self.w, self.problem.gamma)
         return self.problem.decay * self.features + self.kernel @ p
 
 
@@ -241,7 +242,7 @@ def law_of(
 
 
 def jackknife(without: Sequence[float]) -> float:
-    """Standard error of a number, from its values with one of the independent draws left out."""
+    """Standard error of a number, from its values with one of the independent samples left out."""
     values = torch.tensor(without, dtype=torch.float64)
     return float(((len(values) - 1) * (values - values.mean()).square().mean()).sqrt())
 
@@ -281,7 +282,7 @@ def of_measure(problem: Problem, measure: GibbsMeasure, lambda_w: float) -> Law:
     h, k, moment = (own.new_zeros(size) for size in ((n, p), (n, n), (p, p)))
     for tile in tiles(len(measure.points), TILE):
         s, weights = problem.sigma(measure.points[tile] @ x.T), measure.weights[tile, None]
-        means = conditional.mean(s @ measure.dual @ own.T)
+        means = conditional.mean(s @ measure.coefficients @ own.T)
         h += (weights * s).T @ means
         k += (weights * s).T @ s
         moment += (weights * means).T @ means
@@ -300,7 +301,8 @@ def of_measure(problem: Problem, measure: GibbsMeasure, lambda_w: float) -> Law:
         stationarity=_NOWHERE,
         mismatch=None,
     )
-    delta = pull(found.residual, problem.w, problem.gamma) - problem.gamma * measure.dual @ own.T
+    delta = feature_gradient(found.residual, problem.w, problem.gamma)
+    delta = delta - problem.gamma * measure.coefficients @ own.T
     in_a, in_u = _gradient_squares(problem, measure, x, delta)
     how = f"sum over the {len(measure.points)} points of the measure, a integrated given u"
     above = measure.replays is not None or math.isnan(measure.log_z)
@@ -329,7 +331,7 @@ def _lower_bound(problem: Problem, measure: GibbsMeasure) -> float:
     same = torch.equal(own.w, problem.w) and torch.equal(own.y, problem.y)
     if not same or math.isnan(measure.log_z):
         return -math.inf
-    return dual_value_at(own, measure.tilt, measure.log_z)
+    return dual_value_at(own, measure.dual, measure.log_z)
 
 
 def _gradient_squares(
@@ -346,13 +348,14 @@ def _gradient_squares(
         weights = measure.weights[tile]
         s = problem.sigma(measure.points[tile] @ x.T)
         slopes = problem.sigma.slope(s)
-        pulls, tilts = (s @ dual @ own.T for dual in (measure.dual, measure.tilt))
-        along = conditional.mean(pulls) @ delta.T
-        if measure.dual is not measure.tilt:
-            (first,), (second,) = (conditional.derivatives(c, 1) for c in (tilts, pulls))
-            along += (first @ own @ measure.tilt.T - second @ own @ measure.dual.T) / problem.beta
+        c, c_dual = (s @ rows @ own.T for rows in (measure.coefficients, measure.dual))
+        along = conditional.mean(c) @ delta.T
+        if measure.coefficients is not measure.dual:
+            (first,), (second,) = (conditional.derivatives(each, 1) for each in (c_dual, c))
+            difference = first @ own @ measure.dual.T - second @ own @ measure.coefficients.T
+            along += difference / problem.beta
         squares = ((slopes * along) @ x).square().sum(1)
-        variances = conditional.variance(pulls)
+        variances = conditional.variance(c)
         for number, column in enumerate(columns.T):
             variance = variances[:, number]
             squares += variance * ((slopes * column) @ x).square().sum(1)
@@ -384,14 +387,14 @@ def _cloud_stationarity(law: Law, cloud: Particles) -> Stationarity:
     """eps_S of a cloud: exact at beta = inf, else from below (:mod:`eval.theory.projection`)."""
     problem = law.problem
     if math.isinf(problem.beta):
-        gradient = potential_gradient(problem, cloud)
+        gradient = first_variation_gradient(problem, cloud)
         in_a, in_u = (float(part.square().sum()) / len(cloud) for part in (gradient.a, gradient.u))
         return Stationarity.of_squares(in_a, in_u, Known.EXACT, "mean over the neurons; no entropy")
     if len(cloud) < LEAST_NEURONS:
         how = f"not known: a cloud of {len(cloud)} neurons, and {LEAST_NEURONS} are needed"
         return Stationarity.of_squares(math.nan, math.nan, Known.LOWER, how)
-    pulls = pull(law.residual, problem.w, problem.gamma)
-    a, u = projected_squares(problem, cloud, law.kernel, pulls)
+    p = feature_gradient(law.residual, problem.w, problem.gamma)
+    a, u = projected_squares(problem, cloud, law.kernel, p)
     error = math.hypot(a.stderr, u.stderr)
     how = (
         "lower bound, estimated without a density: "

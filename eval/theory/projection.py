@@ -8,7 +8,7 @@ any field phi of vectors,
 
 for the parts of v in a and in u each on its own. The fields are the gradients of
 (a.w) sum_i e_i sigma(u.x_i), w in the range of W and e an eigenvector of K, and a and u themselves.
-At a Gibbs form with the tilt and the layer of its a's, v is a sum of the former, and at a Gaussian
+At a Gibbs form of its own G and W, v is a sum of the former, and at a Gaussian
 of another width than the prior's of the latter: there the bound is an equality.
 
 Over N neurons b is a mean, and the form is too large by tr(Gamma^+ C)/N on average, C the
@@ -53,7 +53,7 @@ class Projected:
 
 
 def projected_squares(
-    problem: Problem, cloud: Particles, kernel: Tensor, pulls: Tensor
+    problem: Problem, cloud: Particles, kernel: Tensor, feature_gradients: Tensor
 ) -> tuple[Projected, Projected]:
     """E|grad_a|^2 and E|grad_u|^2 of the law behind a cloud, from below.
 
@@ -67,7 +67,7 @@ def projected_squares(
         In float64, of at least LEAST_NEURONS neurons.
     kernel : Tensor (n, n)
         K of the cloud.
-    pulls : Tensor (n, p)
+    feature_gradients : Tensor (n, p)
         P = (gamma/n)(Z - Y) W^T.
     """
     left, sizes, _ = torch.linalg.svd(problem.w, full_matrices=False)
@@ -79,12 +79,15 @@ def projected_squares(
         MOST_FIELDS // max(1, left.shape[1]),
         int((values > 1e-10 * values[-1]).sum()),
     )
-    fields = _Fields(problem, pulls, vectors[:, len(values) - most :], left)
+    fields = _Fields(problem, feature_gradients, vectors[:, len(values) - most :], left)
     smooth = math.isfinite(problem.sigma.max_curvature)
     size = most * left.shape[1]
-    gram_a, gram_u = pulls.new_zeros(size + 1, size + 1), pulls.new_zeros(size + 1, size + 1)
-    total = pulls.new_zeros(3 * size + 2)
-    squares = pulls.new_zeros(len(total), len(total))
+    gram_a, gram_u = (
+        feature_gradients.new_zeros(size + 1, size + 1),
+        feature_gradients.new_zeros(size + 1, size + 1),
+    )
+    total = feature_gradients.new_zeros(3 * size + 2)
+    squares = feature_gradients.new_zeros(len(total), len(total))
     tile_size = max(1, FLOATS // max(1, size * problem.n_inputs, problem.n_samples))
     for tile in tiles(len(cloud), tile_size):
         a, u = cloud.a[tile], cloud.u[tile]
@@ -125,7 +128,7 @@ class _Fields:
     """The fields at some neurons: shares of b, sums of products, and how P answers."""
 
     problem: Problem
-    pulls: Tensor
+    feature_gradients: Tensor
     vectors: Tensor
     range_w: Tensor
 
@@ -133,10 +136,10 @@ class _Fields:
         """grad_a V . phi - div phi / beta, the Gram matrix, and what moves P, by neuron."""
         problem, w = self.problem, self.problem.w
         s = problem.sigma(u @ problem.x.T)
-        pulled = s @ self.pulls
+        product = s @ self.feature_gradients
         if problem.truncation is not None:
-            pulled = pulled * truncate_slope(a, problem.truncation)
-        gradient, basis = problem.decay * a + pulled, s @ self.vectors
+            product = product * truncate_slope(a, problem.truncation)
+        gradient, basis = problem.decay * a + product, s @ self.vectors
         own = (a * gradient).sum(1) - a.shape[1] / problem.beta
         shares = torch.cat([_outer(basis, gradient @ self.range_w), own[:, None]], 1)
         crossed = _outer(basis, a @ self.range_w).sum(0)
@@ -145,22 +148,22 @@ class _Fields:
             crossed,
             a.square().sum(),
         )
-        reach = truncate(a, problem.truncation)
-        return shares, gram, _outer(basis, reach @ w @ w.T @ self.range_w)
+        truncated = truncate(a, problem.truncation)
+        return shares, gram, _outer(basis, truncated @ w @ w.T @ self.range_w)
 
     def in_u(self, a: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         """The same in u."""
         problem, x = self.problem, self.problem.x
-        reach, z = truncate(a, problem.truncation), u @ x.T
+        truncated, z = truncate(a, problem.truncation), u @ x.T
         slopes = _slope(problem.sigma, z)
         bends = _slope(problem.sigma, z + DIFFERENCE) - _slope(problem.sigma, z - DIFFERENCE)
-        gradient = problem.decay * u + (slopes * (reach @ self.pulls.T)) @ x
+        gradient = problem.decay * u + (slopes * (truncated @ self.feature_gradients.T)) @ x
         moves = x.new_empty(len(u), self.vectors.shape[1], x.shape[1])
         for k, column in enumerate(self.vectors.T):
             moves[:, k] = (slopes * column) @ x
         spread = bends * x.square().sum(1) / (2 * DIFFERENCE) @ self.vectors
         along = (moves * gradient[:, None]).sum(2) - spread / problem.beta
-        coupled = reach @ self.range_w
+        coupled = truncated @ self.range_w
         own = (u * gradient).sum(1) - u.shape[1] / problem.beta
         shares = torch.cat([_outer(along, coupled), own[:, None]], 1)
         fields = (moves[:, :, None] * coupled[:, None, :, None]).flatten(1, 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gibbs.model.energy import neuron_gradient, pull
+from gibbs.model.energy import feature_gradient, neuron_gradient
 from gibbs.model.network import neuron_blocks
 from gibbs.model.particles import Particles
 from gibbs.model.problem import Problem
@@ -37,13 +37,13 @@ def apply_tangent_kernel(
     -------
     Tensor (n, q)
     """
-    forces = pull(direction, problem.w, problem.gamma)
-    change = torch.zeros_like(forces)
+    feature_gradients = feature_gradient(direction, problem.w, problem.gamma)
+    change = torch.zeros_like(feature_gradients)
     for block in neuron_blocks(len(particles)):
         a, u = particles.a[block], particles.u[block]
         values = problem.sigma.value_(u @ x.T)
         slopes = problem.sigma.slope(values)
-        grad_a, grad_u = neuron_gradient(problem, a, u, values, x, forces)
+        grad_a, grad_u = neuron_gradient(problem, a, u, values, x, feature_gradients)
         grad_a -= problem.decay * a
         grad_u -= problem.decay * u
         if problem.truncation is not None:

@@ -100,12 +100,12 @@ class Dynamics:
 
     def network(self) -> tuple[Problem, Particles]:
         """Return the coordinates that couple as they are, with their problem."""
-        self.noise.settle()
+        self.noise.flush()
         return self._now(self.everything.problem), self.cloud.particles()
 
     def whole(self) -> tuple[Problem, Particles]:
         """Return all coordinates as they are, with the problem of the layer as it is."""
-        self.noise.settle()
+        self.noise.flush()
         cloud, c = self.cloud.particles(), self.uncoupled.look()
         return self._now(self.problem), Particles(self.coupling.join(cloud.a, c), cloud.u)
 
@@ -118,7 +118,7 @@ class Dynamics:
 
     def evaluate(self) -> tuple[Tensor, Tensor]:
         """Features (n, p) and outputs (n, q) of all samples, by a forward pass."""
-        self.noise.settle()
+        self.noise.flush()
         engine, (x, y, weight) = self.everything, self._samples
         engine.forward(x, y, weight=weight, uncoupled=self.uncoupled.look())
         self._has_passed = True

@@ -12,7 +12,7 @@ from torch import Tensor
 from gibbs.dynamics.cloud import TiledCloud, cut
 from gibbs.dynamics.noise import Glimpse, Noise
 from gibbs.model.activations import ACTIVATIONS, Activation
-from gibbs.model.energy import pull
+from gibbs.model.energy import feature_gradient
 from gibbs.model.network import outputs
 from gibbs.model.problem import Problem
 from gibbs.model.truncation import truncate, truncate_slope
@@ -67,8 +67,8 @@ class _Piece:
         Of the tile.
     grad_b, grad_u : Tensor (r, m), (d, m)
         Of the buffer for gradient and noise; no grad_u where u is moved in place.
-    values, pulls : Tensor (samples, m)
-        Work arrays.
+    values, deltas : Tensor (samples, m)
+        Work arrays: the activations, and the gradients in the pre-activations.
     """
 
     chunk: int
@@ -80,7 +80,7 @@ class _Piece:
     grad_b: Tensor
     grad_u: Tensor | None
     values: Tensor
-    pulls: Tensor
+    deltas: Tensor
 
 
 class Engine:
@@ -135,7 +135,7 @@ class Engine:
             self._plan.append(pieces)
 
     def _piece(
-        self, index: int, chunk: int, columns: slice, values: Tensor, pulls: Tensor
+        self, index: int, chunk: int, columns: slice, values: Tensor, deltas: Tensor
     ) -> _Piece:
         rank, tile = self.cloud.rank, self.cloud.tiles[index]
         first = self.cloud.blocks[index].start
@@ -151,7 +151,7 @@ class Engine:
             gradient[:rank],
             None if self._moves_u else gradient[rank:],
             values,
-            pulls,
+            deltas,
         )
 
     def forward(
@@ -163,7 +163,7 @@ class Engine:
         uncoupled: Tensor | None = None,
         glimpse: Glimpse | None = None,
     ) -> None:
-        r"""Compute features, outputs (Eqs. 1 to 3) and the forces on the outgoing weights.
+        r"""Compute features, outputs (Eqs. 1 to 3) and the gradient of the loss in the features.
 
         Sets `features` (n, r), `outputs` (n, q), `residual` (n, q), Z - Y times the weights of
         the samples (n,), and with `uncoupled` (N, k), further coordinates of the a's,
@@ -179,15 +179,15 @@ class Engine:
         totals = [total[:, rows] for rows in self._rows]
         for piece in itertools.chain.from_iterable(self._plan):
             values = self._activate(piece).T
-            reach = truncate(piece.b, problem.truncation)
-            totals[piece.chunk].addmm_(reach, values, alpha=form.scale)
+            truncated = truncate(piece.b, problem.truncation)
+            totals[piece.chunk].addmm_(truncated, values, alpha=form.scale)
             if uncoupled is not None and len(rest):
                 c = uncoupled[piece.block].T
                 rest[:, self._rows[piece.chunk]].addmm_(c, values, alpha=form.scale)
         if form.shift:
             for tile in self.cloud.tiles:
-                reach = truncate(tile[: self.cloud.rank], problem.truncation)
-                total.add_(reach.sum(1, keepdim=True), alpha=form.shift)
+                truncated = truncate(tile[: self.cloud.rank], problem.truncation)
+                total.add_(truncated.sum(1, keepdim=True), alpha=form.shift)
             if uncoupled is not None:
                 rest.add_(uncoupled.sum(0)[:, None], alpha=form.shift)
         self.features = total.T / self.cloud.n_neurons
@@ -196,9 +196,9 @@ class Engine:
         self.residual = self.outputs - y
         if weight is not None:
             self.residual.mul_(weight[:, None])
-        forces = pull(self.residual, self.w, problem.gamma).T.contiguous()
-        self._forces = [forces[:, rows] for rows in self._rows]
-        self._force_sum = forces.sum(1, keepdim=True).mul_(form.shift)
+        feature_gradients = feature_gradient(self.residual, self.w, problem.gamma).T.contiguous()
+        self._feature_gradients = [feature_gradients[:, rows] for rows in self._rows]
+        self._feature_gradient_sum = feature_gradients.sum(1, keepdim=True).mul_(form.shift)
 
     def _activate(self, piece: _Piece) -> Tensor:
         """tau(stretch x . u) of some samples and neurons."""
@@ -217,22 +217,22 @@ class Engine:
         form, radius = self._form, self.problem.truncation
         alpha = scale * form.scale
         for piece in self._plan[index]:
-            x, forces = self._x[piece.chunk], self._forces[piece.chunk]
+            x, feature_gradients = self._x[piece.chunk], self._feature_gradients[piece.chunk]
             values = piece.values if self.keeps else self._activate(piece)
             if radius is None:
-                piece.grad_b.addmm_(forces, values, alpha=alpha)
+                piece.grad_b.addmm_(feature_gradients, values, alpha=alpha)
             else:
                 slope = truncate_slope(piece.b, radius)
-                piece.grad_b.addcmul_(slope, forces @ values, value=alpha)
-            torch.mm(forces.T, truncate(piece.b, radius), out=piece.pulls)
-            form.tau.times_slope_(piece.pulls, values)
+                piece.grad_b.addcmul_(slope, feature_gradients @ values, value=alpha)
+            torch.mm(feature_gradients.T, truncate(piece.b, radius), out=piece.deltas)
+            form.tau.times_slope_(piece.deltas, values)
             if piece.grad_u is not None:
-                piece.grad_u.addmm_(x.T, piece.pulls, alpha=alpha)
+                piece.grad_u.addmm_(x.T, piece.deltas, alpha=alpha)
         if form.shift:
-            reach = self.cloud.tiles[index][: self.cloud.rank]
-            slopes = 1.0 if radius is None else truncate_slope(reach, radius)
-            buffer = self._buffers[reach.shape[1]]
-            buffer[: self.cloud.rank].add_(self._force_sum * slopes, alpha=scale)
+            truncated = self.cloud.tiles[index][: self.cloud.rank]
+            slopes = 1.0 if radius is None else truncate_slope(truncated, radius)
+            buffer = self._buffers[truncated.shape[1]]
+            buffer[: self.cloud.rank].add_(self._feature_gradient_sum * slopes, alpha=scale)
 
     def gradients(self) -> Iterator[Tensor]:
         """Gradients of V, tile by tile: (r + d, m), in a buffer that the next overwrites."""
@@ -268,9 +268,9 @@ class Engine:
         return torch.cat((self._glimpse.gain * rate, descent), 1)
 
     def _move_u(self, index: int, rate: float, lever: Tensor) -> None:
-        """U <- rate (u + gain z) - eta X^T pulls of a tile, in one product."""
+        """U <- rate (u + gain z) - eta X^T deltas of a tile, in one product."""
         tile = self.cloud.tiles[index]
-        size = self._plan[index][0].pulls.numel()
+        size = self._plan[index][0].deltas.numel()
         stack = self._stack[: 2 * size].view(-1, tile.shape[1])
         if self._glimpse is None:
             stack = stack[len(stack) // 2 :]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gibbs.dynamics.dynamics import Dynamics
 from gibbs.dynamics.noise import check_scheme
-from gibbs.dynamics.snapshot import Keeper, Snapshot, Stateful, packed, unpack
+from gibbs.dynamics.snapshot import RecordCallback, Snapshot, Stateful, packed, unpack
 from gibbs.dynamics.step_sizes import Schedule, StepSize, StepSizes, temperatures
 from gibbs.model.checks import check_integer
 from gibbs.model.energy import data_loss, mean_square
@@ -130,7 +130,7 @@ def run_langevin(
     generator: torch.Generator,
     observers: Mapping[str, Observer] | None = None,
     every: int = 10,
-    keep: Keeper | None = None,
+    on_record: RecordCallback | None = None,
     resume: Snapshot | None = None,
 ) -> LangevinResult:
     r"""Run the noisy mean-field dynamics (Eq. 20): stage one, or with `train_w` both layers.
@@ -183,14 +183,14 @@ def run_langevin(
     every : int, default 10
         Stride of the history. A record is a pass over all samples: with small batches of a
         large set, once an epoch is enough.
-    keep : callable, optional
+    on_record : callable, optional
         Called after every record with the number of the step and a function that takes a
         :class:`Snapshot`; see :class:`stages.Checkpoint`.
     resume : Snapshot, optional
-        Go on from there, with the arguments of the run that it was taken in. Where it goes on
-        does not show in the result. `n_steps` may be larger; from the snapshot of its last
-        step only where step size and temperature are constant and that step was a multiple
-        of `every`.
+        Continue from there, with the arguments of the run that it was taken in: the result is
+        bitwise equal to that of an uninterrupted run. `n_steps` may be larger; from the snapshot of
+        its last step only where step size and temperature are constant and that step was a
+        multiple of `every`.
 
     Returns
     -------
@@ -263,8 +263,8 @@ def run_langevin(
                 if not wanted:
                     status = LangevinStatus.STOPPED
                     break
-                if keep is not None:
-                    keep(step, partial(_snapshot, step, n_steps, parts, history))
+                if on_record is not None:
+                    on_record(step, partial(_snapshot, step, n_steps, parts, history))
         if step < n_steps:
             dynamics.step()
     tensors = {name: torch.tensor(values, dtype=torch.float64) for name, values in history.items()}
@@ -340,8 +340,8 @@ def _check_resume(resume: Snapshot, n_steps: int, every: int, varies: bool) -> N
     ended = resume.step == asked < n_steps
     if ended and (varies or asked == 0 or asked % every != 0):
         raise ValueError(
-            f"n_steps must be {asked}, got {n_steps}: resume is the end of a run, which goes on "
-            "only with a constant step_size and temperature and from a multiple of every"
+            f"n_steps must be {asked}, got {n_steps}: resume is the end of a run, which can be "
+            "continued only with a constant step_size and temperature and from a multiple of every"
         )
 
 

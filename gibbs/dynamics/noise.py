@@ -116,7 +116,7 @@ class Noise(Stateful, Protocol):
     def end(self) -> None:
         """End the step, once every tile has been filled and moved."""
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Bring all noise of the past into the cloud."""
 
 
@@ -157,7 +157,7 @@ class TiledNoise:
     def end(self) -> None:
         """Nothing is left over."""
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Nothing waits."""
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -253,7 +253,7 @@ class DelayedNoise:
         self._pending.mul_(decay).diagonal().add_(added)
         self._variance = decay * self._variance + added
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Draw all that waits."""
         if self._variance == 0:
             return

@@ -1,4 +1,4 @@
-"""What a run needs to go on after a stop: the states of its parts in one flat dict."""
+"""What a run needs to continue after a stop: the states of its parts in one flat dict."""
 
 from __future__ import annotations
 
@@ -8,39 +8,39 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["Keeper", "Snapshot", "Stateful", "packed", "unpack"]
+__all__ = ["RecordCallback", "Snapshot", "Stateful", "packed", "unpack"]
 
 
 @runtime_checkable
 class Stateful(Protocol):
-    """A part of a run, or an observer, that a run which goes on after a stop must restore."""
+    """A part of a run, or an observer, whose state must be restored when the run continues."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what it keeps."""
+        """Return its state."""
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take it up again."""
+        """Restore that state."""
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """All that a run needs to go on bitwise as if it had never stopped.
+    """All that a run needs to continue, bitwise equal to an uninterrupted run.
 
     Attributes
     ----------
     step : int
-        The step that comes next; its state has been recorded.
+        The next step; its record is in the history already.
     tensors : dict of str to Tensor
-        Neurons, W, noise, generators, batches, step size, history and observers. They belong
-        to the run: who keeps them copies them.
+        Neurons, W, noise, generators, batches, step size, history and observers. The run changes
+        them in place: copy what is to be kept.
     """
 
     step: int
     tensors: dict[str, Tensor]
 
 
-Keeper = Callable[[int, Callable[[], Snapshot]], object]
-"""Told the step after every record, and how to take a snapshot."""
+RecordCallback = Callable[[int, Callable[[], Snapshot]], object]
+"""Called after every record with the number of the step and a function that takes a snapshot."""
 
 
 def packed(parts: Mapping[str, Stateful]) -> dict[str, Tensor]:
@@ -53,12 +53,12 @@ def packed(parts: Mapping[str, Stateful]) -> dict[str, Tensor]:
 
 
 def unpack(state: Mapping[str, Tensor], parts: Mapping[str, Stateful]) -> None:
-    """Give each part its own back.
+    """Restore the state of each part.
 
     Raises
     ------
     ValueError
-        If a part misses something.
+        If the state of a part is incomplete.
     """
     for name, part in parts.items():
         start = f"{name}/"
@@ -67,6 +67,6 @@ def unpack(state: Mapping[str, Tensor], parts: Mapping[str, Stateful]) -> None:
             part.load_state_dict(own)
         except KeyError as error:
             raise ValueError(
-                f"the snapshot must hold {start}{error.args[0]}, from which this run goes on: "
-                "it is one of another run"
+                f"the snapshot must hold {start}{error.args[0]} for this run, but does not: "
+                "it belongs to another run"
             ) from error

@@ -51,7 +51,7 @@ class StepSizes:
 
     MAX_ROWS = 2048
     INTERVAL = 128
-    REACH = 1.5
+    STEP_TIMES_CURVATURE = 1.5
     BATCHES = 4
 
     def __init__(
@@ -108,7 +108,7 @@ class StepSizes:
                 value += _layer_curvature(problem, particles, x, weight) + self.lambda_w
             curvatures.append(value)
         if 0 < max(curvatures) < math.inf:
-            self.current = self.REACH / max(curvatures)
+            self.current = self.STEP_TIMES_CURVATURE / max(curvatures)
         elif math.isnan(self.current):  # no data force and no decay: any step is stable
             self.current = 1.0
 

@@ -12,12 +12,12 @@ from gibbs.model.truncation import truncate, truncate_slope
 
 __all__ = [
     "data_loss",
+    "feature_gradient",
     "first_variation",
+    "first_variation_gradient",
     "mean_square",
     "neuron_gradient",
-    "potential_gradient",
     "prior_energy",
-    "pull",
     "regularized_loss",
 ]
 
@@ -63,10 +63,12 @@ def regularized_loss(problem: Problem, particles: Particles, lambda_w: float = 0
     return loss + ridge / 2
 
 
-def pull(residual: Tensor, w: Tensor, gamma: float, weight: Tensor | None = None) -> Tensor:
+def feature_gradient(
+    residual: Tensor, w: Tensor, gamma: float, weight: Tensor | None = None
+) -> Tensor:
     """Gradient of L_n in the features: P_i = (gamma/n) s_i W (Z_i - Y_i), rows of P (n, p).
 
-    Row i is the pull of sample i on the outgoing weights: the data part of V(theta) is
+    Row i is the gradient in the features of sample i, and the data part of V(theta) is
     sum_i (tau(a) . P_i) sigma(u . x_i). `weight` (n,) holds the s_i, of mean 1 over all samples
     of the problem, of which these may be a batch; None means 1 for each.
     """
@@ -84,9 +86,9 @@ def first_variation(problem: Problem, particles: Particles, residual: Tensor) ->
     with residual r = Z - Y (n, q), which need not be the residual of these very particles.
     The Gibbs minimizer (Eq. 27) is proportional to exp(-beta V), V taken at its own residual.
     """
-    forces = pull(residual, problem.w, problem.gamma, problem.sample_weight)
+    feature_gradients = feature_gradient(residual, problem.w, problem.gamma, problem.sample_weight)
     values = problem.sigma(particles.u @ problem.x.T)
-    data = ((truncate(particles.a, problem.truncation) @ forces.T) * values).sum(1)
+    data = ((truncate(particles.a, problem.truncation) @ feature_gradients.T) * values).sum(1)
     ridge = particles.a.square().sum(1) + particles.u.square().sum(1)
     return data + problem.decay / 2 * ridge
 
@@ -97,7 +99,7 @@ def neuron_gradient(
     u: Tensor,
     values: Tensor,
     x: Tensor,
-    forces: Tensor,
+    feature_gradients: Tensor,
     work: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""Gradient of the first variation V in some neurons, by hand.
@@ -118,8 +120,8 @@ def neuron_gradient(
         sigma(u . x_i), which the forward pass has.
     x : Tensor (n, d)
         The samples: all of the problem's, or a batch.
-    forces : Tensor (n, p)
-        P of :func:`pull`, from the residuals of these samples.
+    feature_gradients : Tensor (n, p)
+        P of :func:`feature_gradient`, from the residuals of these samples.
     work : two Tensors (m, n), optional
         Scratch space, overwritten; a caller in a loop saves its allocation.
 
@@ -128,19 +130,19 @@ def neuron_gradient(
     Tensor (m, p), Tensor (m, d)
         grad_a V and grad_u V.
     """
-    grad_a = values @ forces
-    reach = a
+    grad_a = values @ feature_gradients
+    truncated = a
     if problem.truncation is not None:
         grad_a *= truncate_slope(a, problem.truncation)
-        reach = truncate(a, problem.truncation)
-    slopes, pulls = work or (torch.empty_like(values), torch.empty_like(values))
+        truncated = truncate(a, problem.truncation)
+    slopes, deltas = work or (torch.empty_like(values), torch.empty_like(values))
     problem.sigma.slope_(values, slopes)
-    slopes.mul_(torch.mm(reach, forces.T, out=pulls))
+    slopes.mul_(torch.mm(truncated, feature_gradients.T, out=deltas))
     grad_u = slopes @ x
     return grad_a.add_(a, alpha=problem.decay), grad_u.add_(u, alpha=problem.decay)
 
 
-def potential_gradient(problem: Problem, particles: Particles) -> Particles:
+def first_variation_gradient(problem: Problem, particles: Particles) -> Particles:
     """Gradient of V in every neuron of a cloud, V taken at the cloud's own residual.
 
     Returns it as `Particles` with `.a` = grad_a V (N, p) and `.u` = grad_u V (N, d); see
@@ -148,12 +150,12 @@ def potential_gradient(problem: Problem, particles: Particles) -> Particles:
     """
     h = features(problem.x, particles, problem.sigma, problem.truncation)
     residual = outputs(h, problem.w, problem.gamma) - problem.y
-    forces = pull(residual, problem.w, problem.gamma, problem.sample_weight)
+    feature_gradients = feature_gradient(residual, problem.w, problem.gamma, problem.sample_weight)
     gradient = Particles(torch.empty_like(particles.a), torch.empty_like(particles.u))
     for block in neuron_blocks(len(particles)):
         a, u = particles.a[block], particles.u[block]
         values = problem.sigma.value_(u @ problem.x.T)
         gradient.a[block], gradient.u[block] = neuron_gradient(
-            problem, a, u, values, problem.x, forces
+            problem, a, u, values, problem.x, feature_gradients
         )
     return gradient

@@ -2,8 +2,8 @@
 
 `minimizer` is the driver. `dual` holds the dual function and its derivatives, `conditional` the
 law of a given u, `domain` where the dual is finite. `quadrature` (with `rules`) integrates over u
-in rank 1 and 2; in higher rank `ascent` climbs, on points drawn by `mixture` and `bridge`, or by
-`mean_field_flow` where that fails. `phases` chooses the masses of separate parts of the law,
-`replays` judges with fresh draws, and `measure` and `certificate` are the answer. `progress` says
-how far the solver is.
+in rank 1 and 2; in higher rank `ascent` maximises the dual on points sampled by `mixture` and
+`bridge`, or starts from `marginal_descent` where that fails. `phases` chooses the masses of
+separate parts of the law, `replays` computes the certificate from independent samples, and
+`measure` and `certificate` are the results. `progress` reports how far the solver is.
 """

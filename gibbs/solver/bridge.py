@@ -1,4 +1,4 @@
-"""Weighted draws of mu_G that start from a law which is sampled exactly."""
+"""Weighted samples of mu_G: annealed importance sampling that starts from a mixture."""
 
 from __future__ import annotations
 
@@ -9,41 +9,59 @@ import torch
 from torch import Tensor
 
 from gibbs.model.problem import Problem
-from gibbs.solver.dual import TILE, Tilted, tiles, tilt
-from gibbs.solver.measure import Target, mala
+from gibbs.solver.dual import TILE, Tilted, log_tilt, tiles
+from gibbs.solver.measure import FIRST_STEP, Target, mala
 from gibbs.solver.mixture import Mixture, fit_mixture, standard_mixture
 from gibbs.solver.progress import BridgeLevel, StepLog
 
 __all__ = [
     "Bridge",
-    "Draw",
+    "WeightedSample",
     "build_bridge",
+    "fit_proposal",
     "log_prior",
     "log_ratio",
+    "log_tilt_at",
     "resample",
-    "surround",
-    "tilts_at",
 ]
 
 LEAST_SHARE = 0.5
 """Each step of a bridge keeps this share of the effective sample size."""
 
 MOST_LEVELS = 60
+"""Levels of the longest bridge: beyond it the proposal has nothing to do with mu_G."""
+
+DIRECT_SHARE = 0.4
+"""Importance sampling without a bridge is accepted at 40 % of the effective sample size that a
+level must keep: it takes no moves, and its points are independent."""
+
+LEAST_LEVEL = 1e-4
+"""A bridge moves on by so much at least, so that it ends."""
+
+FOUND_SHARE = 0.2
+"""Share of the fit of a proposal that follows the points found by other chains."""
+
+PRIOR_SHARE = 0.05
+"""Share of a proposal that is the prior: e(u) >= 0 bounds the weights where the fit has no mass."""
+
+WIDENING = 0.5
+"""The covariances of a fit are multiplied by 1 + WIDENING / sqrt(r): a fit that is a little too
+wide keeps the weights bounded, and the cost of that grows with the dimension r."""
 
 
 @dataclass(frozen=True, eq=False)
-class Draw:
-    """Weighted points of mu_G.
+class WeightedSample:
+    """An independent weighted sample of mu_G.
 
     Attributes
     ----------
     u : Tensor (M, r)
         float32, in the coordinates of the row space.
     base : Tensor (M,)
-        Logarithms of the weights less e(u): base + e(u) adds up, in exp, to an unbiased
-        estimate of Z at any G.
+        Logarithms of the weights less e(u): the sum of exp(base + e(u)) is an unbiased estimate
+        of Z at any G.
     least_size : float
-        Smallest effective sample size on the way.
+        Smallest effective sample size over the levels of the bridge.
     variance : float
         Of the estimate of log Z, from the spread of the weights of every level.
     proposal : Mixture, optional
@@ -57,7 +75,7 @@ class Draw:
     proposal: Mixture | None = None
 
     def tilted(self, small: Problem, dual: Tensor) -> Tilted:
-        """As weighted points that can be re-weighted from one G to another."""
+        """The sample with its activations, which can be re-weighted from one G to another."""
         x = small.x.to(self.u.dtype)
         values = small.sigma.value_(self.u @ x.T)
         return Tilted(small, dual, values, self.base, 0.0, self.base).at(dual)
@@ -65,7 +83,7 @@ class Draw:
 
 @dataclass(frozen=True, eq=False)
 class Bridge:
-    r"""From a mixture q to mu_G, by way of q^(1-t) (prior e^e)^t for a fixed sequence of t.
+    r"""A path from a mixture q to mu_G, through q^(1-t) (prior e^e)^t for a fixed sequence of t.
 
     Attributes
     ----------
@@ -89,18 +107,18 @@ class Bridge:
     steps: tuple[float, ...]
     n_moves: int
 
-    def draw(self, n: int, *, generator: torch.Generator) -> Draw:
-        """Draw n points afresh."""
-        walk = _Walk(self.small, self.dual, self.proposal, n, generator)
+    def sample(self, n: int, *, generator: torch.Generator) -> WeightedSample:
+        """Draw a new sample of n points."""
+        population = _Population(self.small, self.dual, self.proposal, n, generator)
         for level, step in zip(self.levels, self.steps, strict=True):
-            walk.go_to(level)
+            population.reweight(level)
             if len(self.levels) > 1:
-                walk.move(step, self.n_moves)
-        return walk.draw()
+                population.move(step, self.n_moves)
+        return population.sample()
 
 
-class _Walk:
-    """A population on its way over a bridge."""
+class _Population:
+    """The points of a sample on their way over a bridge (particles of a sequential sampler)."""
 
     def __init__(
         self, small: Problem, dual: Tensor, q: Mixture, n: int, generator: torch.Generator
@@ -115,8 +133,8 @@ class _Walk:
         """Effective sample size after a step to `level`."""
         return _effective_size((level - self.level) * self.ratio)
 
-    def go_to(self, level: float) -> None:
-        """Note the weights of a step; :meth:`move` applies them."""
+    def reweight(self, level: float) -> None:
+        """Compute the weights of a step to `level`; :meth:`move` applies them."""
         size = self.size_at(level)
         self.least_size = min(self.least_size, size)
         self.variance += 1 / size - 1 / len(self.u)
@@ -135,19 +153,19 @@ class _Walk:
         self.moved = True
         return step
 
-    def draw(self) -> Draw:
+    def sample(self) -> WeightedSample:
         """The weighted points at the end."""
-        tilts = tilts_at(self.small, self.dual, self.u)
-        base = self.log_z - math.log(len(self.u)) - tilts
+        log_tilts = log_tilt_at(self.small, self.dual, self.u)
+        base = self.log_z - math.log(len(self.u)) - log_tilts
         if not self.moved:
             base = base + self.weights
         proposal = None if self.log_z else self.proposal
-        return Draw(self.u, base, self.least_size, self.variance, proposal)
+        return WeightedSample(self.u, base, self.least_size, self.variance, proposal)
 
 
 @dataclass(frozen=True, eq=False)
 class _BridgeTarget:
-    """Log density of one level, and its gradient, as :func:`gibbs.solver.measure.mala` asks."""
+    """Log density of one level and its gradient: a :class:`gibbs.solver.measure.LogDensity`."""
 
     small: Problem
     dual: Tensor
@@ -161,12 +179,12 @@ class _BridgeTarget:
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         law = Target(self.small, self.small.x.to(u.dtype), self.dual)
-        density, gradient, tilts = law(u)
+        density, gradient, log_tilts = law(u)
         if self.level == 1:
-            return density, gradient, tilts
+            return density, gradient, log_tilts
         q_density, q_score = self.proposal.density_and_score(u)
         t = self.level
-        return t * density + (1 - t) * q_density, t * gradient + (1 - t) * q_score, tilts
+        return t * density + (1 - t) * q_density, t * gradient + (1 - t) * q_score, log_tilts
 
 
 def build_bridge(
@@ -179,8 +197,8 @@ def build_bridge(
     generator: torch.Generator,
     most: int = MOST_LEVELS,
     log: StepLog | None = None,
-) -> tuple[Bridge, Draw]:
-    """Find the levels with a pilot population of n points, and return its draw as well.
+) -> tuple[Bridge, WeightedSample]:
+    """Find the levels with a pilot population of n points, and return its sample as well.
 
     Every level is reported to `log`.
 
@@ -189,18 +207,18 @@ def build_bridge(
     ArithmeticError
         If it takes more than `most` levels.
     """
-    walk = _Walk(small, dual, proposal, n, generator)
+    population = _Population(small, dual, proposal, n, generator)
     levels: list[float] = []
     steps: list[float] = []
-    step = 0.3
-    while walk.level < 1 and len(levels) < most:
-        level = _next_level(walk, n * LEAST_SHARE)
+    step = FIRST_STEP
+    while population.level < 1 and len(levels) < most:
+        level = _next_level(population, n * LEAST_SHARE)
         if level == 1 and not levels:
-            walk.go_to(1.0)
+            population.reweight(1.0)
             levels, steps = [1.0], [step]
             break
-        walk.go_to(level)
-        step = walk.move(step, n_moves)
+        population.reweight(level)
+        step = population.move(step, n_moves)
         levels.append(level)
         steps.append(step)
         if log is not None:
@@ -209,19 +227,19 @@ def build_bridge(
         raise ArithmeticError(
             f"no bridge to mu_G within {most} levels: raise n_particles, or lower beta or gamma"
         )
-    return Bridge(small, dual, proposal, tuple(levels), tuple(steps), n_moves), walk.draw()
+    return Bridge(small, dual, proposal, tuple(levels), tuple(steps), n_moves), population.sample()
 
 
-def _next_level(walk: _Walk, least: float) -> float:
-    """The farthest level with that effective size; plain importance sampling is let off."""
-    share = 0.4 if walk.level == 0 else 1.0
-    if walk.size_at(1.0) >= share * least:
+def _next_level(population: _Population, least: float) -> float:
+    """The farthest level with an effective size of `least`, or `DIRECT_SHARE` of it from q to 1."""
+    share = DIRECT_SHARE if population.level == 0 else 1.0
+    if population.size_at(1.0) >= share * least:
         return 1.0
-    low, high = walk.level, 1.0
+    low, high = population.level, 1.0
     for _ in range(30):
         middle = (low + high) / 2
-        low, high = (middle, high) if walk.size_at(middle) >= least else (low, middle)
-    return min(1.0, max(low, walk.level + 1e-4))
+        low, high = (middle, high) if population.size_at(middle) >= least else (low, middle)
+    return min(1.0, max(low, population.level + LEAST_LEVEL))
 
 
 def log_prior(small: Problem, u: Tensor) -> Tensor:
@@ -233,38 +251,38 @@ def log_prior(small: Problem, u: Tensor) -> Tensor:
 
 def log_ratio(small: Problem, dual: Tensor, proposal: Mixture, u: Tensor) -> Tensor:
     """Log of (prior density times e^e(u)) / q at each point, float64 (M,)."""
-    return log_prior(small, u) + tilts_at(small, dual, u) - proposal.log_density(u)
+    return log_prior(small, u) + log_tilt_at(small, dual, u) - proposal.log_density(u)
 
 
-def tilts_at(small: Problem, dual: Tensor, u: Tensor) -> Tensor:
-    """e(u) at each point, float64 (M,), a tile at a time."""
+def log_tilt_at(small: Problem, dual: Tensor, u: Tensor) -> Tensor:
+    """Log tilt e(u) at each row of u (M, r), float64 (M,), a tile at a time."""
     x = small.x.to(u.dtype)
     return torch.cat(
-        [tilt(small, dual, small.sigma.value_(u[tile] @ x.T)) for tile in tiles(len(u), TILE)]
+        [log_tilt(small, dual, small.sigma.value_(u[tile] @ x.T)) for tile in tiles(len(u), TILE)]
     )
 
 
-def surround(
+def fit_proposal(
     small: Problem,
     u: Tensor,
     weights: Tensor,
     *,
     generator: torch.Generator,
-    scouts: Tensor | None = None,
+    found: Tensor | None = None,
 ) -> Mixture:
-    """A proposal around points of mu_G: fitted, widened, with a twentieth left to the prior.
+    """Fit the proposal q to weighted points of mu_G, widen it, and mix it with the prior.
 
-    e(u) >= 0 makes mu_G at least a multiple of the prior everywhere; and a fit that is a
-    little too wide keeps the weights bounded. A fifth of the fit follows `scouts`, if any.
+    A share `FOUND_SHARE` of the fit follows the points that other chains have `found`, if any;
+    `WIDENING` and `PRIOR_SHARE` say how much is added.
     """
     width = small.n_inputs
     prior = standard_mixture(width, 1 / math.sqrt(small.beta * small.decay), device=small.device)
-    if scouts is not None:
-        u = torch.cat([u, scouts.to(u.dtype)])
-        found = weights.new_full((len(scouts),), 0.2 / len(scouts))
-        weights = torch.cat([0.8 * weights, found])
+    if found is not None:
+        u = torch.cat([u, found.to(u.dtype)])
+        added = weights.new_full((len(found),), FOUND_SHARE / len(found))
+        weights = torch.cat([(1 - FOUND_SHARE) * weights, added])
     fitted = fit_mixture(u, weights, generator=generator)
-    return fitted.widened(1 + 0.5 / math.sqrt(width), prior, 0.05)
+    return fitted.widened(1 + WIDENING / math.sqrt(width), prior, PRIOR_SHARE)
 
 
 def resample(weights: Tensor, n: int, generator: torch.Generator) -> Tensor:

@@ -1,7 +1,8 @@
 r"""The law of a given u, one coordinate at a time: everything that a smooth truncation changes.
 
-Given u the coordinates of a are independent, and each sees the data through one number, its
-coordinate of c = W G^T s(u). With tau = tau_R (:mod:`gibbs.model.truncation`),
+Given u the coordinates of a are independent, and each depends on the data through one number, its
+coordinate of the local field c = W C^T s(u), where C = G for a Gibbs form rho_G. With tau = tau_R
+(:mod:`gibbs.model.truncation`),
 
 .. math:: p(a \mid c) \propto e^{-\beta\gamma c\,\tau(a)}\, N(0, \tfrac{1}{\beta\lambda})(a),
     \qquad \psi(c) = \log E_{a \sim N(0, 1/(\beta\lambda))}\, e^{-\beta\gamma c\,\tau(a)},
@@ -30,8 +31,8 @@ __all__ = ["Conditional"]
 SPACING = 0.005
 """Of the nodes of the table, in asinh((t - r) / max(1, 1/r))."""
 
-REACH = 12.0
-"""So many deviations below r the truncation is out of sight: Psi = t^2/2 to round-off."""
+UNTRUNCATED = 12.0
+"""This many deviations below r the truncation changes nothing: Psi = t^2/2 to round-off."""
 
 FARTHEST = 1e10
 """The table ends at this times max(r, 1/r); Psi is straight from there to 1e-13, relative."""
@@ -47,7 +48,7 @@ _SQUARE = 3  # Place of E z^2 in the table, after Psi and its first two derivati
 
 @dataclass(frozen=True)
 class Conditional:
-    r"""Law of one coordinate of a, given its pull c; every method takes c of any shape.
+    r"""Law of one coordinate of a, given its local field c; every method takes c of any shape.
 
     Attributes
     ----------
@@ -73,12 +74,12 @@ class Conditional:
 
     def derivatives(self, c: Tensor, *orders: int) -> list[Tensor]:
         """psi(c) and its derivatives in c, of the orders asked for out of 0, 1, 2."""
-        strength = self.coupling**2 / self.precision
+        curvature = self.coupling**2 / self.precision
         if self.radius is None:
             closed = (
-                lambda: strength / 2 * c.square(),
-                lambda: strength * c,
-                lambda: torch.full_like(c, strength),
+                lambda: curvature / 2 * c.square(),
+                lambda: curvature * c,
+                lambda: torch.full_like(c, curvature),
             )
             return [closed[order]() for order in orders]
         t = self._standard(c)
@@ -92,7 +93,7 @@ class Conditional:
         return self.derivatives(c, 0)[0]
 
     def total(self, c: Tensor) -> Tensor:
-        """Sum of psi over the last dimension: e(u), where c has the p pulls of u in a row."""
+        """Sum of psi over the last dimension: e(u), for rows of p local fields, one u a row."""
         if self.radius is None:
             return self.coupling**2 / (2 * self.precision) * c.square().sum(-1)
         return self.log_normalizer(c).sum(-1)
@@ -117,14 +118,14 @@ class Conditional:
         value, slope = self.derivatives(c, 0, 1)
         return c * slope - value
 
-    def mean_factors(self, pulls: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
-        """Two factors (M, k), (k, p) of the means of tau(a) at c = pulls W^T, pulls (M, q).
+    def mean_factors(self, products: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Two factors (M, k), (k, p) of the means of tau(a) at c = products W^T, products (M, q).
 
         Without truncation k = q: whoever averages the rows need not do it for p columns.
         """
         if self.radius is None:
-            return pulls, -self.coupling / self.precision * w.T
-        return self.mean(pulls @ w.T), torch.eye(len(w), dtype=w.dtype, device=w.device)
+            return products, -self.coupling / self.precision * w.T
+        return self.mean(products @ w.T), torch.eye(len(w), dtype=w.dtype, device=w.device)
 
     def stand_in(self, c: Tensor) -> Tensor:
         """The a with tau(a) = m(c), which acts on the features as the whole law does."""
@@ -197,7 +198,7 @@ class _Table:
 @lru_cache(maxsize=8)
 def _tabulate(r: float, device: str) -> _Table:
     """The table of one r, in units of the prior deviation."""
-    width, start = max(1.0, 1 / r), max(0.0, r - REACH)
+    width, start = max(1.0, 1 / r), max(0.0, r - UNTRUNCATED)
     first = math.asinh((start - r) / width)
     last = math.asinh(FARTHEST * max(r, 1 / r) / width)
     x = first + SPACING * torch.arange(math.ceil((last - first) / SPACING), dtype=torch.float64)

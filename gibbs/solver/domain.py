@@ -32,7 +32,7 @@ __all__ = [
     "growth",
     "has_domain",
     "in_domain",
-    "needed_reach",
+    "needed_extent",
     "outside_certificate",
     "within",
 ]
@@ -132,18 +132,18 @@ def edge(
     ValueError
         Without a generator in rank > 2.
     """
-    x, pulls = small.x, _pulls(small, dual)
+    x, matrix = small.x, _growth_matrix(small, dual)
     if small.n_inputs == 1:
-        v, values = _largest(pulls, x, x.new_tensor([[1.0], [-1.0]]))
+        v, values = _largest(matrix, x, x.new_tensor([[1.0], [-1.0]]))
     elif small.n_inputs == 2:
-        angles = _best_angles(x[None], pulls)
-        v, values = _largest(pulls, x, torch.stack([angles.cos(), angles.sin()], 1))
+        angles = _best_angles(x[None], matrix)
+        v, values = _largest(matrix, x, torch.stack([angles.cos(), angles.sin()], 1))
     else:
         if generator is None:
             raise ValueError("generator must be given in rank > 2: the search starts at random")
-        v, values = _climb(x, pulls, starts, n_starts, n_steps, generator)
-        plain = torch.linalg.matrix_norm(x.T @ pulls, 2)
-        product = torch.linalg.matrix_norm(x, 2) * torch.linalg.matrix_norm(pulls, 2)
+        v, values = _ascend(x, matrix, starts, n_starts, n_steps, generator)
+        plain = torch.linalg.matrix_norm(x.T @ matrix, 2)
+        product = torch.linalg.matrix_norm(x, 2) * torch.linalg.matrix_norm(matrix, 2)
         bound = float(plain + product) / 2
         return Edge(values, v, max(bound, values), exact=False)
     return Edge(values, v, values, exact=True)
@@ -151,7 +151,7 @@ def edge(
 
 def growth(small: Problem, dual: Tensor, v: Tensor) -> Tensor:
     """Kappa at each row of v (k, r), as (k,)."""
-    return _kappa(_pulls(small, dual), v @ small.x.T)
+    return _kappa(_growth_matrix(small, dual), v @ small.x.T)
 
 
 def in_domain(
@@ -201,7 +201,7 @@ class Guard:
         return not found.reason
 
 
-def needed_reach(small: Problem, dual: Tensor, found: Edge) -> tuple[float, float]:
+def needed_extent(small: Problem, dual: Tensor, found: Edge) -> tuple[float, float]:
     r"""How far the law of u reaches, in prior deviations, and how unlike a scaled prior; rank <= 2.
 
     On a ray v let b(s) be the largest (gamma/lambda) abs(W G^T (sigma - sigma_inf)(X u)), in units
@@ -231,16 +231,16 @@ def needed_reach(small: Problem, dual: Tensor, found: Edge) -> tuple[float, floa
     scale = math.sqrt(small.beta * small.decay) * small.gamma / small.decay
     scale *= float(torch.linalg.matrix_norm(small.w, 2))
 
-    def reach_from(radius: Tensor) -> Tensor:
+    def extent_from(radius: Tensor) -> Tensor:
         z = radius[:, None] * along
         rest = small.sigma(z) - z.clamp(min=0)
         parts = torch.maximum(rest @ dual.clamp(min=0), rest @ (-dual).clamp(min=0))
         b = scale * torch.linalg.vector_norm(parts, dim=1)
         return torch.maximum(radius, (kappa * b + (b.square() + 80 * left).sqrt()) / left)
 
-    best = reach_from(torch.zeros_like(kappa))
+    best = extent_from(torch.zeros_like(kappa))
     for _ in range(40):
-        shorter = torch.minimum(best, reach_from(best / 2))
+        shorter = torch.minimum(best, extent_from(best / 2))
         if bool((shorter > 0.95 * best).all()):
             break
         best = shorter
@@ -271,20 +271,20 @@ def within(certificate: Certificate, found: Edge) -> Certificate:
     return certificate
 
 
-def _pulls(small: Problem, dual: Tensor) -> Tensor:
-    """(gamma/lambda) G R^T (n, q) with R^T R = W^T W: kappa(v) = |pulls^T max(0, X v)|."""
+def _growth_matrix(small: Problem, dual: Tensor) -> Tensor:
+    """M = (gamma/lambda) G R^T (n, q) with R^T R = W^T W: kappa(v) = |M^T max(0, X v)|."""
     root: Tensor = torch.linalg.qr(small.w).R
-    pulls: Tensor = small.gamma / small.decay * dual @ root.T
-    return pulls
+    matrix: Tensor = small.gamma / small.decay * dual @ root.T
+    return matrix
 
 
-def _kappa(pulls: Tensor, along: Tensor) -> Tensor:
-    size: Tensor = torch.linalg.vector_norm(along.clamp(min=0) @ pulls, dim=-1)
+def _kappa(matrix: Tensor, along: Tensor) -> Tensor:
+    size: Tensor = torch.linalg.vector_norm(along.clamp(min=0) @ matrix, dim=-1)
     return size
 
 
-def _largest(pulls: Tensor, x: Tensor, v: Tensor) -> tuple[Tensor, float]:
-    values = _kappa(pulls, v @ x.T)
+def _largest(matrix: Tensor, x: Tensor, v: Tensor) -> tuple[Tensor, float]:
+    values = _kappa(matrix, v @ x.T)
     best = int(values.argmax())
     return v[best], float(values[best])
 
@@ -296,13 +296,13 @@ def kink_angles(planes: Tensor) -> tuple[Tensor, Tensor]:
     return (angle - math.pi / 2).remainder(turn), (angle + math.pi / 2).remainder(turn)
 
 
-def _best_angles(planes: Tensor, pulls: Tensor) -> Tensor:
+def _best_angles(planes: Tensor, matrix: Tensor) -> Tensor:
     """Angle of the largest kappa on each of S circles, given X in their planes (S, n, 2)."""
     enter, leave = kink_angles(planes)
     lows, order = torch.cat([enter, leave], 1).sort(1)
     widths = torch.cat([lows[:, 1:], lows[:, :1] + 2 * math.pi], 1) - lows
     # A^T of the sector that holds angle 0, then one term more or less at every kink.
-    terms = (planes[..., None] * pulls[:, None]).flatten(2)
+    terms = (planes[..., None] * matrix[:, None]).flatten(2)
     first = ((enter > leave)[..., None] * terms).sum(1, keepdim=True)
     changes = torch.cat([terms, -terms], 1).gather(
         1, order[..., None].expand(-1, -1, terms.shape[2])
@@ -318,9 +318,9 @@ def _best_angles(planes: Tensor, pulls: Tensor) -> Tensor:
     return torch.cat([lows, lows + ahead], 1).gather(1, best)[:, 0]
 
 
-def _climb(
+def _ascend(
     x: Tensor,
-    pulls: Tensor,
+    matrix: Tensor,
     starts: Tensor | None,
     n_starts: int,
     n_steps: int,
@@ -331,29 +331,29 @@ def _climb(
         return torch.randn(shape, dtype=x.dtype, device=x.device, generator=generator)
 
     rows = x[x.norm(dim=1) > 0]
-    singular = torch.linalg.svd(pulls.T @ x, full_matrices=False)[2]
+    singular = torch.linalg.svd(matrix.T @ x, full_matrices=False)[2]
     known = [rows, -rows, singular, -singular, normals(256)]
     if starts is not None:
         known.append(starts.to(x))
     candidates = _unit(torch.cat(known))
-    chosen = _kappa(pulls, candidates @ x.T).topk(min(2 * n_starts // 3, len(candidates))).indices
+    chosen = _kappa(matrix, candidates @ x.T).topk(min(2 * n_starts // 3, len(candidates))).indices
     v = _unit(torch.cat([candidates[chosen], normals(n_starts - 2 * n_starts // 3)]))
     for step in range(n_steps):
         along = v @ x.T
         width = (0.0, 0.3, 0.03, None)[step % 4]
-        towards = normals(len(v)) if width is None else _gradient(x, pulls, along, width)
+        towards = normals(len(v)) if width is None else _gradient(x, matrix, along, width)
         towards = _unit(towards - (towards * v).sum(1, keepdim=True) * v)
-        angles = _best_angles(torch.stack([along, towards @ x.T], 2), pulls)[:, None]
+        angles = _best_angles(torch.stack([along, towards @ x.T], 2), matrix)[:, None]
         trial = _unit(angles.cos() * v + angles.sin() * towards)
-        better = _kappa(pulls, trial @ x.T) > _kappa(pulls, along)
+        better = _kappa(matrix, trial @ x.T) > _kappa(matrix, along)
         v = torch.where(better[:, None], trial, v)
-    return _largest(pulls, x, v)
+    return _largest(matrix, x, v)
 
 
-def _gradient(x: Tensor, pulls: Tensor, along: Tensor, width: float) -> Tensor:
+def _gradient(x: Tensor, matrix: Tensor, along: Tensor, width: float) -> Tensor:
     """Half the gradient of kappa^2, the steps of its kinks spread over a share of |x_i|."""
     active = (along > 0).to(x) if width == 0 else (along / (width * _lengths(x))).sigmoid()
-    gradient: Tensor = (active * (along.clamp(min=0) @ pulls @ pulls.T)) @ x
+    gradient: Tensor = (active * (along.clamp(min=0) @ matrix @ matrix.T)) @ x
     return gradient
 
 

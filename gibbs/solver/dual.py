@@ -40,16 +40,16 @@ __all__ = [
     "gap_at",
     "gap_of",
     "gram",
+    "kernel_scale",
+    "log_tilt",
     "newton_direction",
     "outputs_of",
     "per_weight",
     "refit",
     "residual",
     "solve_ridge",
-    "strength",
     "tight_gap",
     "tiles",
-    "tilt",
 ]
 
 
@@ -115,15 +115,18 @@ class Tilted:
 
     def at(self, dual: Tensor) -> Tilted:
         """The same points, re-weighted for another G."""
-        log_weights = self.base + tilt(self.problem, dual, self.values)
+        log_weights = self.base + log_tilt(self.problem, dual, self.values)
         log_z = torch.logsumexp(log_weights, 0)
         weights = torch.exp(log_weights - log_z)
         return replace(self, dual=dual, log_z=float(log_z), weights=weights)
 
 
-def tilt(problem: Problem, dual: Tensor, values: Tensor) -> Tensor:
-    r"""e(u) = sum_k psi(c_k), c = W G^T s(u), at each row s(u) of `values` (M, n), as (M,)."""
-    return Conditional.of(problem).total(_pulls(problem, dual, values))
+def log_tilt(problem: Problem, dual: Tensor, values: Tensor) -> Tensor:
+    r"""Log tilt e(u) = sum_k psi(c_k), c = W G^T s(u), at each row s(u) of `values` (M, n): (M,).
+
+    It is the logarithm of the density of mu_G relative to the prior of u, up to log Z.
+    """
+    return Conditional.of(problem).total(_local_fields(problem, dual, values))
 
 
 def dual_value(tilted: Tilted) -> float:
@@ -144,12 +147,13 @@ def dual_value_at(problem: Problem, dual: Tensor, log_z: float) -> float:
     return float(-linear) - log_z / problem.beta
 
 
-def outputs_of(tilted: Tilted, dual: Tensor | None = None) -> Tensor:
+def outputs_of(tilted: Tilted, coefficients: Tensor | None = None) -> Tensor:
     r"""Z = gamma E_mu[s m(c)^T] W (n, q) of the law of u given by `tilted` and of a given by C.
 
-    m(c) is the mean of tau(a) given c = W C^T s; C is `dual`, by default the G of `tilted`.
+    m(c) is the mean of tau(a) given c = W C^T s; C is `coefficients`, by default the G of `tilted`.
     """
-    c = _pulls(tilted.problem, tilted.dual if dual is None else dual, tilted.values)
+    given = tilted.dual if coefficients is None else coefficients
+    c = _local_fields(tilted.problem, given, tilted.values)
     return _outputs(tilted, Conditional.of(tilted.problem).mean(c))
 
 
@@ -159,14 +163,16 @@ def residual(problem: Problem, dual: Tensor, kernel: Tensor) -> Tensor:
     It is 0 where G agrees with the outputs that it causes: Z_G = -(gamma^2/lambda) K_G G W^T W.
     """
     coupled = kernel @ dual @ gram(problem)
-    return problem.y + problem.n_samples * per_weight(problem, dual) + strength(problem) * coupled
+    return (
+        problem.y + problem.n_samples * per_weight(problem, dual) + kernel_scale(problem) * coupled
+    )
 
 
 def solve_ridge(problem: Problem, kernel: Tensor, right: Tensor) -> Tensor:
     r"""Solve A V = right, A = n I + (gamma^2/lambda) K (x) W^T W, for V (n, q).
 
     Exact, by the eigenvectors of the two factors. Without truncation `-solve_ridge(problem, K, Y)`
-    is the dual point that a law of u with kernel K calls for; :func:`refit` is the general case.
+    is the C that is best for a law of u with kernel K; :func:`refit` is the general case.
     """
     return RidgeSolver(problem, kernel)(right)
 
@@ -193,7 +199,7 @@ def gap_of(tilted: Tilted, start: Tensor | None = None) -> float:
     return gap_at(tilted, refit(tilted, start))
 
 
-def gap_at(tilted: Tilted, dual: Tensor) -> float:
+def gap_at(tilted: Tilted, coefficients: Tensor) -> float:
     r"""Gap from D(G) to the free energy of the law of u ~ mu_G with a given u by C, any C.
 
     .. math:: B(C) + \tfrac{1}{2n} |R(C)|^2, \qquad R(C) = Y + nC - \gamma E_{\mu_G}[s\,m(c_C)^T] W,
@@ -205,13 +211,13 @@ def gap_at(tilted: Tilted, dual: Tensor) -> float:
     law of a given u. The normalising constant cancels. Where the weights are those of another
     law mu of u on the same points, KL(mu | mu_G)/beta comes on top.
     """
-    at = _Derivatives(tilted, dual)
-    before = tilted.weights @ tilt(tilted.problem, tilted.dual, tilted.values)
-    return _bracket(tilted, dual, at.log_mass - float(before)) + at.excess
+    at = _Derivatives(tilted, coefficients)
+    before = tilted.weights @ log_tilt(tilted.problem, tilted.dual, tilted.values)
+    return _bracket(tilted, coefficients, at.log_mass - float(before)) + at.excess
 
 
 def refit(tilted: Tilted, start: Tensor | None = None) -> Tensor:
-    r"""The C (n, q) whose law of a given u is best for the law of u given by `tilted`.
+    r"""Conditional-mean coefficients C (n, q) that are best for the law of u given by `tilted`.
 
     It maximises B of :func:`gap_at`, and does not depend on the G of `tilted` otherwise. Without
     truncation it is -A^-1 Y of :func:`solve_ridge`; else damped Newton steps go from `start`, by
@@ -222,9 +228,9 @@ def refit(tilted: Tilted, start: Tensor | None = None) -> Tensor:
         return -solve_ridge(problem, tilted.kernel, problem.y)
     scale = 2 * float(data_loss(torch.zeros_like(problem.y), problem.y, problem.sample_weight))
     noise = 10 * torch.finfo(tilted.values.dtype).eps
-    here = float(tilted.weights @ tilt(problem, tilted.dual, tilted.values))
+    here = float(tilted.weights @ log_tilt(problem, tilted.dual, tilted.values))
     at = _Derivatives(tilted, tilted.dual if start is None else start)
-    value, solver = _bracket(tilted, at.dual, at.log_mass - here), at.solver()
+    value, solver = _bracket(tilted, at.coefficients, at.log_mass - here), at.solver()
     for _ in range(30):
         if at.excess <= 1e-9 * max(value, 0) + noise**2 * scale:
             break
@@ -232,13 +238,13 @@ def refit(tilted: Tilted, start: Tensor | None = None) -> Tensor:
         direction = _conjugate_gradients(times, solver, -at.residual, 1e-3, 50)
         slope, size = -float((at.residual * direction).sum()), 1.0
         while True:
-            there = _Derivatives(tilted, at.dual + size * direction)
-            rise = _bracket(tilted, there.dual, there.log_mass - here) - value
+            there = _Derivatives(tilted, at.coefficients + size * direction)
+            rise = _bracket(tilted, there.coefficients, there.log_mass - here) - value
             if rise >= 1e-4 * size * slope - noise * scale or size < 1e-12:
                 break
             size /= 2
         at, value = there, value + rise
-    return at.dual
+    return at.coefficients
 
 
 def newton_direction(
@@ -270,28 +276,28 @@ def newton_direction(
 class _Derivatives:
     """First and second derivatives of D at C = G, and of B at any C, for weighted points."""
 
-    def __init__(self, tilted: Tilted, dual: Tensor) -> None:
-        self.tilted, self.dual, problem = tilted, dual, tilted.problem
+    def __init__(self, tilted: Tilted, coefficients: Tensor) -> None:
+        self.tilted, self.coefficients, problem = tilted, coefficients, tilted.problem
         conditional = Conditional.of(problem)
-        c = _pulls(problem, dual, tilted.values)
+        c = _local_fields(problem, coefficients, tilted.values)
         value, slope, curvature = conditional.derivatives(c, 0, 1, 2)
         self.log_mass = float(tilted.weights @ value.sum(1))
         outputs = _outputs(tilted, slope / -conditional.coupling)
-        self.residual = problem.y + problem.n_samples * per_weight(problem, dual) - outputs
-        self.mean_field = -problem.beta * outputs
-        self.field = (slope @ problem.w).to(tilted.values.dtype)
+        self.residual = problem.y + problem.n_samples * per_weight(problem, coefficients) - outputs
+        self.mean_phi = -problem.beta * outputs
+        self.psi_slope = (slope @ problem.w).to(tilted.values.dtype)
         self.curvature = curvature.to(tilted.values.dtype)
 
     @property
     def excess(self) -> float:
-        """|R|^2/(2n): what a given u by C, rather than by its own outputs, adds to the gap."""
+        """|R|^2/(2n): what the residual of C adds to the gap."""
         nothing = torch.zeros_like(self.residual)
         return float(data_loss(self.residual, nothing, self.tilted.problem.sample_weight))
 
     def solver(self) -> RidgeSolver:
         """A preconditioner: each point weighed by the mean of its psi'', 1 without truncation."""
         problem = self.tilted.problem
-        stiffness = self.curvature.double().mean(1) / (problem.beta * strength(problem))
+        stiffness = self.curvature.double().mean(1) / (problem.beta * kernel_scale(problem))
         return RidgeSolver(problem, _kernel(self.tilted.values, self.tilted.weights * stiffness))
 
     def times(self, v: Tensor, *, moving: bool) -> Tensor:
@@ -302,9 +308,9 @@ class _Derivatives:
         rows = (self.curvature * (turned @ w.T)) @ w
         shift = torch.zeros_like(v)
         if moving:
-            along = (turned * self.field).sum(1)
-            rows += along[:, None] * self.field
-            shift = self.mean_field * float(weights @ along)
+            along = (turned * self.psi_slope).sum(1)
+            rows += along[:, None] * self.psi_slope
+            shift = self.mean_phi * float(weights @ along)
         moment = (values.T @ (weights[:, None] * rows)).double()
         return problem.n_samples * per_weight(problem, v) + (moment - shift) / problem.beta
 
@@ -323,7 +329,7 @@ class RidgeSolver:
             kernel = self.roots * kernel * self.roots.T
         self.k_values, self.k = torch.linalg.eigh(kernel)
         b_values, self.b = torch.linalg.eigh(gram(problem))
-        self.denominator = problem.n_samples + strength(problem) * torch.outer(
+        self.denominator = problem.n_samples + kernel_scale(problem) * torch.outer(
             self.k_values.clamp(min=0), b_values.clamp(min=0)
         )
 
@@ -361,17 +367,17 @@ def _conjugate_gradients(
     return direction
 
 
-def _bracket(tilted: Tilted, dual: Tensor, rise: float) -> float:
+def _bracket(tilted: Tilted, coefficients: Tensor, rise: float) -> float:
     """B(C) of :func:`gap_at`, from rise = E_mu[e_C - e_G]."""
     problem, before = tilted.problem, tilted.dual
-    middle = per_weight(problem, dual + before) / 2
-    linear = ((dual - before) * (problem.y + problem.n_samples * middle)).sum()
+    middle = per_weight(problem, coefficients + before) / 2
+    linear = ((coefficients - before) * (problem.y + problem.n_samples * middle)).sum()
     return float(-linear) - rise / problem.beta
 
 
-def _pulls(problem: Problem, dual: Tensor, values: Tensor) -> Tensor:
-    """Pulls c = W G^T s at each row of values, (M, p) in float64."""
-    return (values @ dual.to(values.dtype)).double() @ problem.w.T
+def _local_fields(problem: Problem, coefficients: Tensor, values: Tensor) -> Tensor:
+    """Local fields c = W C^T s at each row s of `values` (M, n), (M, p) in float64."""
+    return (values @ coefficients.to(values.dtype)).double() @ problem.w.T
 
 
 def _outputs(tilted: Tilted, means: Tensor) -> Tensor:
@@ -406,6 +412,6 @@ def gram(problem: Problem) -> Tensor:
     return problem.w.T @ problem.w
 
 
-def strength(problem: Problem) -> float:
-    """gamma^2/lambda."""
+def kernel_scale(problem: Problem) -> float:
+    """gamma^2/lambda, the factor of the kernel K in A of :func:`solve_ridge`."""
     return problem.gamma**2 / problem.decay

@@ -26,15 +26,22 @@ __all__ = ["GibbsMeasure", "Target", "mala"]
 VALUES_BUDGET = 256 * 2**20
 """Bytes of first-layer activations that one block of points may take."""
 
+FIRST_STEP = 0.3
+"""Step of MALA before any tuning, in units of the prior variance."""
+
+TARGET_ACCEPTANCE = 0.6
+"""Acceptance that the step of MALA is tuned to: 0.574 is the most efficient in high dimension."""
+
 
 @dataclass(frozen=True, eq=False)
 class GibbsMeasure:
-    r"""The law of (a, u) with u ~ mu_G and a given u by its pulls c = W C^T s(u).
+    r"""The law of (a, u) with u ~ mu_G and a given u by its local fields c = W C^T s(u).
 
     Without truncation a | u ~ N(-(gamma/lambda) c, I/(beta lambda)); `gibbs.solver.conditional`
-    has the general case. G, the `tilt`, fixes the marginal of u; C, the `dual`, the law of a
-    given u. At the minimizer both are the same. The tightest certificate re-optimises C for the
-    law of u that G gives (see :func:`gibbs.solver.dual.refit`).
+    has the general case. The dual variable G fixes the marginal of u, and the coefficients C the
+    law of a given u. At the minimizer both are (Z - Y)/n. Elsewhere they differ: C is the best
+    choice for the law of u that G gives (see :func:`gibbs.solver.dual.refit`), with which the
+    certificate is tightest, and the features use C.
 
     u enters the data only by its part in the row space of X; the other directions keep the
     prior N(0, I/(beta lambda)), independent of the rest.
@@ -42,14 +49,17 @@ class GibbsMeasure:
     Attributes
     ----------
     problem : Problem
-    dual, tilt : Tensor (n, q)
-        C and G, float64.
+    dual : Tensor (n, q)
+        The dual variable G, float64.
+    coefficients : Tensor (n, q)
+        The conditional-mean coefficients C, float64: given u the mean of a is
+        -(gamma/lambda) W C^T s(u) without truncation.
     points : Tensor (M, r)
         Points of u in the coordinates of `basis`, float64: a quadrature rule or a sample.
     weights : Tensor (M,)
         Of the law of u, adding up to 1.
     log_z : float
-        log E_prior exp(e(u)); NaN for the law of a flow, which has no known divergence.
+        log E_prior exp(e(u)); NaN for a marginal descent, whose law has no known divergence.
     basis : Tensor (d, r)
         Orthonormal basis of the row space of X.
     phases : Phases, optional
@@ -61,7 +71,7 @@ class GibbsMeasure:
 
     problem: Problem
     dual: Tensor
-    tilt: Tensor
+    coefficients: Tensor
     points: Tensor
     weights: Tensor
     log_z: float
@@ -90,7 +100,7 @@ class GibbsMeasure:
         flat = bool((outside <= 1e-9 * (1 + new.norm(dim=1))).all())
         if flat:
             nodes, node_weights = nodes.new_zeros(1), nodes.new_ones(1)
-        w, products = problem.w.double(), self._products(self.dual)
+        w, products = problem.w.double(), self._products(self.coefficients)
         rows, columns = Conditional.of(problem).mean_factors(products, w)
         rows = self.weights[:, None] * rows
         total = new.new_zeros(len(new), rows.shape[1])
@@ -106,7 +116,7 @@ class GibbsMeasure:
         """E|a|^2 and E|u|^2."""
         problem = self.problem
         variance = 1 / (problem.beta * problem.decay)
-        squares = Conditional.of(problem).mean_square(self._pulls(self.dual)).sum(1)
+        squares = Conditional.of(problem).mean_square(self._local_fields(self.coefficients)).sum(1)
         free = problem.n_inputs - self.points.shape[1]
         u = float(self.weights @ self.points.square().sum(1)) + free * variance
         return float(self.weights @ squares), u
@@ -117,10 +127,10 @@ class GibbsMeasure:
         Of a Monte Carlo law it is an estimate, which noise may carry below 0.
         """
         conditional = Conditional.of(self.problem)
-        marginal = conditional.total(self._pulls(self.tilt))
+        marginal = conditional.total(self._local_fields(self.dual))
         if self.phases is not None:
             marginal = marginal + self.phases.log_ratio(self.points, marginal)
-        given = conditional.divergence(self._pulls(self.dual)).sum(1)
+        given = conditional.divergence(self._local_fields(self.coefficients)).sum(1)
         return float(self.weights @ (marginal + given)) - self.log_z
 
     def without(self, replay: int) -> GibbsMeasure:
@@ -161,14 +171,14 @@ class GibbsMeasure:
         problem, conditional = self.problem, Conditional.of(self.problem)
         a, u = particles.a.double(), particles.u.double()
         values, w = problem.sigma(u @ problem.x.double().T), problem.w.double()
-        c = values @ self.dual @ w.T
-        tilts = conditional.total(values @ self.tilt @ w.T)
+        c = values @ self.coefficients @ w.T
+        log_ratio = conditional.total(values @ self.dual @ w.T)
         if self.phases is not None:
-            tilts = tilts + self.phases.log_ratio(u @ self.basis, tilts)
-        tilts = tilts - conditional.total(c)
-        pulled = (c * truncate(a, problem.truncation)).sum(1)
+            log_ratio = log_ratio + self.phases.log_ratio(u @ self.basis, log_ratio)
+        log_ratio = log_ratio - conditional.total(c)
+        linear = (c * truncate(a, problem.truncation)).sum(1)
         squares = a.square().sum(1) + u.square().sum(1)
-        return tilts - conditional.coupling * pulled - conditional.precision / 2 * squares
+        return log_ratio - conditional.coupling * linear - conditional.precision / 2 * squares
 
     def score(self, particles: Particles) -> Particles:
         r"""Gradient of :meth:`log_density` in each neuron, in float64.
@@ -189,15 +199,15 @@ class GibbsMeasure:
         problem, conditional = self.problem, Conditional.of(self.problem)
         x, w = problem.x.double(), problem.w.double()
         values = problem.sigma(u @ x.T)
-        c, c_tilt = values @ self.dual @ w.T, values @ self.tilt @ w.T
-        (slope,), (slope_tilt,) = (conditional.derivatives(pulls, 1) for pulls in (c, c_tilt))
-        reach, force = truncate(a, problem.truncation), conditional.coupling * c
+        c, c_dual = values @ self.coefficients @ w.T, values @ self.dual @ w.T
+        (slope,), (slope_dual,) = (conditional.derivatives(each, 1) for each in (c, c_dual))
+        truncated, gradient_a = truncate(a, problem.truncation), conditional.coupling * c
         if problem.truncation is not None:
-            force = force * truncate_slope(a, problem.truncation)
-        along = slope_tilt @ w @ self.tilt.T
-        along -= (slope + conditional.coupling * reach) @ w @ self.dual.T
+            gradient_a = gradient_a * truncate_slope(a, problem.truncation)
+        along = slope_dual @ w @ self.dual.T
+        along -= (slope + conditional.coupling * truncated) @ w @ self.coefficients.T
         along *= problem.sigma.slope(values)
-        return -force - conditional.precision * a, along @ x - conditional.precision * u
+        return -gradient_a - conditional.precision * a, along @ x - conditional.precision * u
 
     def sample(self, n: int, *, generator: torch.Generator, n_moves: int = 50) -> Particles:
         """Draw n neurons: u by resampling the points and MALA moves, a exactly given u.
@@ -211,7 +221,7 @@ class GibbsMeasure:
         """
         problem = self.problem
         chosen = torch.multinomial(self.weights, n, replacement=True, generator=generator)
-        target: LogDensity = Target(problem, problem.x.double() @ self.basis, self.tilt)
+        target: LogDensity = Target(problem, problem.x.double() @ self.basis, self.dual)
         if self.phases is not None:
             target = _Phased(target, self.phases)
         inside, _, _ = mala(target, self.points[chosen], 0.1, n_moves, generator=generator)
@@ -220,7 +230,7 @@ class GibbsMeasure:
         )
         free /= math.sqrt(problem.beta * problem.decay)
         u = inside @ self.basis.T + free - free @ self.basis @ self.basis.T
-        a = Conditional.of(problem).sample(self._pulls_at(u), generator=generator)
+        a = Conditional.of(problem).sample(self._local_fields_at(u), generator=generator)
         return Particles(a, u).to(problem.dtype)
 
     def neurons(self, n: int, *, generator: torch.Generator) -> Particles:
@@ -230,25 +240,25 @@ class GibbsMeasure:
         :meth:`sample`, and too small an E|a|^2.
         """
         u = self.sample(n, generator=generator).u
-        a = Conditional.of(self.problem).stand_in(self._pulls_at(u.double()))
+        a = Conditional.of(self.problem).stand_in(self._local_fields_at(u.double()))
         return Particles(a.to(self.problem.dtype), u)
 
-    def _pulls_at(self, u: Tensor) -> Tensor:
+    def _local_fields_at(self, u: Tensor) -> Tensor:
         """W C^T s(u) at any u (N, d), (N, p)."""
         problem = self.problem
-        return problem.sigma(u @ problem.x.double().T) @ self.dual @ problem.w.double().T
+        return problem.sigma(u @ problem.x.double().T) @ self.coefficients @ problem.w.double().T
 
-    def _pulls(self, dual: Tensor) -> Tensor:
-        """W C^T s(u) at every point, (M, p)."""
-        return self._products(dual) @ self.problem.w.double().T
+    def _local_fields(self, rows: Tensor) -> Tensor:
+        """W rows^T s(u) at every point (M, p), the rows (n, q) being C or G."""
+        return self._products(rows) @ self.problem.w.double().T
 
-    def _products(self, dual: Tensor) -> Tensor:
-        """C^T s(u) at every point, (M, q)."""
+    def _products(self, rows: Tensor) -> Tensor:
+        """rows^T s(u) at every point (M, q), the rows (n, q) being C or G."""
         train = self.problem.x.double() @ self.basis
         size = max(1, VALUES_BUDGET // (8 * len(train)))
         sigma = self.problem.sigma
         parts = [
-            sigma.value_(self.points[tile] @ train.T) @ dual
+            sigma.value_(self.points[tile] @ train.T) @ rows
             for tile in tiles(len(self.points), size)
         ]
         return torch.cat(parts)
@@ -276,20 +286,20 @@ class Target:
         grad e(u) = sum_i (psi'(c) . W G_i) sigma'(u.x_i) x_i, c = W G^T s(u).
         """
         parts = [self._tile(u[tile]) for tile in tiles(len(u), TILE)]
-        density, gradient, tilt = (torch.cat(part) for part in zip(*parts, strict=True))
-        return density, gradient, tilt
+        density, gradient, log_tilts = (torch.cat(part) for part in zip(*parts, strict=True))
+        return density, gradient, log_tilts
 
     def _tile(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         problem = self.problem
         dual, w = self.dual.to(self.x.dtype), problem.w.to(self.x.dtype)
         values = problem.sigma.value_(u @ self.x.T)
-        pulls = values @ (dual @ w.T)
-        psi, psi_slope = Conditional.of(problem).derivatives(pulls, 0, 1)
-        tilt = psi.sum(1)
+        c = values @ (dual @ w.T)
+        psi, psi_slope = Conditional.of(problem).derivatives(c, 0, 1)
+        log_tilts = psi.sum(1)
         slopes = problem.sigma.slope(values)
         slopes *= psi_slope @ (w @ dual.T)
         prior = problem.beta * problem.decay
-        return tilt - prior / 2 * u.square().sum(1), slopes @ self.x - prior * u, tilt
+        return log_tilts - prior / 2 * u.square().sum(1), slopes @ self.x - prior * u, log_tilts
 
 
 class LogDensity(Protocol):
@@ -316,8 +326,8 @@ class _Phased:
         return self.target.problem
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        density, gradient, tilts = self.target(u)
-        return density + self.phases.log_ratio(u, tilts), gradient, tilts
+        density, gradient, log_tilts = self.target(u)
+        return density + self.phases.log_ratio(u, log_tilts), gradient, log_tilts
 
 
 def mala(
@@ -352,28 +362,28 @@ def mala(
         the acceptance of all points together, which of one point depends only by 1/M.
     """
     shape = _Metric(target.problem, metric, u)
-    log_density, gradient, tilt = target(u)
+    log_density, gradient, log_tilts = target(u)
     scales = shape.at(u)
     for _ in range(n_moves):
         noise = torch.randn(u.shape, dtype=u.dtype, device=u.device, generator=generator)
         drift = shape.times_transposed(scales, gradient)
-        proposal = u + shape.times(scales, step / 2 * drift + math.sqrt(step) * noise)
-        new_density, new_gradient, new_tilt = target(proposal)
-        new_scales = shape.at(proposal)
-        back = shape.solve(new_scales, u - proposal)
+        candidate = u + shape.times(scales, step / 2 * drift + math.sqrt(step) * noise)
+        new_density, new_gradient, new_log_tilts = target(candidate)
+        new_scales = shape.at(candidate)
+        back = shape.solve(new_scales, u - candidate)
         back = back - step / 2 * shape.times_transposed(new_scales, new_gradient)
         log_ratio = new_density - log_density + noise.square().sum(1) / 2
         log_ratio -= back.square().sum(1) / (2 * step)
         log_ratio += shape.log_volume(scales) - shape.log_volume(new_scales)
-        draw = torch.rand(len(u), dtype=u.dtype, device=u.device, generator=generator)
-        accepted = draw.log() < log_ratio
-        u = torch.where(accepted[:, None], proposal, u)
+        uniform = torch.rand(len(u), dtype=u.dtype, device=u.device, generator=generator)
+        accepted = uniform.log() < log_ratio
+        u = torch.where(accepted[:, None], candidate, u)
         gradient = torch.where(accepted[:, None], new_gradient, gradient)
         log_density = torch.where(accepted, new_density, log_density)
-        tilt = torch.where(accepted, new_tilt, tilt)
+        log_tilts = torch.where(accepted, new_log_tilts, log_tilts)
         scales = torch.where(accepted, new_scales, scales)
-        step *= math.exp(float(accepted.double().mean()) - 0.6)
-    return u, tilt, step
+        step *= math.exp(float(accepted.double().mean()) - TARGET_ACCEPTANCE)
+    return u, log_tilts, step
 
 
 class _Metric:

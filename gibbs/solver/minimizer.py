@@ -12,19 +12,45 @@ from torch import Tensor
 from gibbs.model.energy import prior_energy
 from gibbs.model.particles import Particles
 from gibbs.model.problem import Problem
-from gibbs.solver.ascent import Ascent, Scouts
-from gibbs.solver.bridge import Bridge, Draw, build_bridge, surround
+from gibbs.solver.ascent import Ascent, OverdispersedChains
+from gibbs.solver.bridge import Bridge, WeightedSample, build_bridge, fit_proposal
 from gibbs.solver.certificate import Certificate, refusal
 from gibbs.solver.domain import edge, has_domain, in_domain, outside_certificate, within
-from gibbs.solver.dual import Tilted, refit, tilt
-from gibbs.solver.mean_field_flow import mean_field_flow
+from gibbs.solver.dual import Tilted, log_tilt, refit
+from gibbs.solver.marginal_descent import marginal_descent
 from gibbs.solver.measure import GibbsMeasure
 from gibbs.solver.phases import Phases, output_shares
 from gibbs.solver.progress import Progress, Replay, StepLog
-from gibbs.solver.quadrature import RuleTooLarge, certificate_at, quadrature_certificate, settle
-from gibbs.solver.replays import judge, pool
+from gibbs.solver.quadrature import (
+    RuleTooLarge,
+    certificate_at,
+    quadrature_certificate,
+    refine_rule,
+)
+from gibbs.solver.replays import pool, replay_certificate
 
 __all__ = ["GibbsResult", "certify", "solve_gibbs"]
+
+START_SHARE = 0.9
+"""A warm start outside of the domain of the dual is scaled to where kappa is below this."""
+
+FEWER = 4
+"""The ascent takes samples of n_particles / FEWER points: only the certificate needs them all."""
+
+FEWEST = 100
+"""Points of a sample at least; n_particles must not be lower."""
+
+N_FITS = 3
+"""Times that the proposal for a given G is fitted, each time to a sample by the last proposal."""
+
+CHAIN_ROUNDS = 30
+"""Moves of the overdispersed chains for a given G, in units of n_moves: no ascent precedes them."""
+
+LEAST_WEIGHT = 1e-18
+"""Points of less weight are left out of a measure: they change no sum of float64."""
+
+SAME_MASSES = 1e-12
+"""Masses of phases that are changed by less than this, relative, count as not changed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,19 +93,20 @@ def solve_gibbs(
     The minimizer is rho_G at the maximizer of a concave dual in (n, q) numbers
     (:mod:`gibbs.solver.dual`). Where rank(X) <= 2 the integrals over u are quadrature sums, refined
     until D and the features stand still. Otherwise points are drawn from a fitted mixture and
-    weighted, or led to mu_G over a bridge (:mod:`gibbs.solver.bridge`); Newton directions by
-    conjugate gradients climb the dual (:mod:`gibbs.solver.ascent`). Fresh draws then judge a G that
-    they did not choose. Where the climb finds no way, :mod:`gibbs.solver.mean_field_flow` shows
-    one; if it does not help either, the measure is the flow's, not certified.
+    weighted, directly or over a bridge to mu_G (:mod:`gibbs.solver.bridge`), and Newton steps by
+    conjugate gradients maximise the dual (:mod:`gibbs.solver.ascent`). Independent samples
+    (replays) then give the certificate of a G that they did not choose. Where the ascent fails, it
+    begins again from the law that :mod:`gibbs.solver.marginal_descent` finds; if that fails too,
+    this law is returned, not certified.
 
     Parameters
     ----------
     problem : Problem
         beta finite. With an unbounded activation and no truncation the dual is -inf outside of a
-        domain (:mod:`gibbs.solver.domain`); in rank > 2 its edge is searched for, and near it the
-        answer is a refusal.
+        domain (:mod:`gibbs.solver.domain`); in rank > 2 its edge is searched for, and near it
+        nothing is certified.
     n_particles : int, default 20_000
-        M, the size of each draw.
+        M, the size of each sample.
     tol : float, default 1e-2
         Certified means: max(0, gap) + t-quantile * stderr <= tol * (dual - 2 stderr).
     generator : torch.Generator
@@ -89,17 +116,18 @@ def solve_gibbs(
     n_moves : int, default 6
         MALA moves after each level of a bridge.
     max_rounds : int, default 3
-        Rounds of replays; after one that is not certified, a Newton step from the pool of
-        its draws gives the next G.
+        Rounds of replays; after one that is not certified, Newton steps on its pooled samples
+        give the next G.
     memory_budget : int, default 2 GiB
-        Bytes of activations, points times samples, that are held at once. Draws are handled one at
-        a time, and the model of the climb keeps fewer of their points to stay below.
+        Bytes of activations, points times training samples, that are held at once. Replays are
+        handled one at a time, and the model of the ascent keeps few enough points to stay below.
     warm_start : GibbsMeasure or Particles, optional
         Where to begin in place of G = 0: the law of its u's, at the G that is best for
         it. A measure of another beta, gamma, lambda or W, or a Langevin cloud.
     progress : callable, optional
-        Told a :data:`gibbs.SolverReport` after every step of every part of the solver;
-        :func:`gibbs.describe_report` words it. What it raises ends the solution.
+        Called with a :data:`gibbs.SolverReport` after every step of every part of the solver;
+        :func:`gibbs.describe_report` puts it into words. An exception that it raises ends the
+        solver.
 
     Returns
     -------
@@ -129,13 +157,13 @@ def solve_gibbs(
     log = StepLog(progress)
     start = None if warm_start is None else _start(small, basis, warm_start)
     if start is not None and has_domain(small):
-        inside, _ = in_domain(small, start[0], generator=generator, share=0.9)
+        inside, _ = in_domain(small, start[0], generator=generator, share=START_SHARE)
         start = (inside, *start[1:])
     if method == "quadrature" and small.n_inputs > 2:
         raise ValueError(f"method='quadrature' needs rank <= 2, got rank {small.n_inputs}")
     if method != "monte_carlo" and small.n_inputs <= 2:
         try:
-            tilted, grid = settle(small, None, log, start=start[0] if start else None)
+            tilted, grid = refine_rule(small, None, log, start=start[0] if start else None)
             certificate = quadrature_certificate(tilted, tol)
             return _result(problem, basis, tilted, grid, certificate, log)
         except RuleTooLarge:
@@ -166,7 +194,7 @@ def _by_monte_carlo(
     generator: torch.Generator,
     log: StepLog,
 ) -> GibbsResult:
-    """Climb, judge by fresh draws, and go on from those until the gap is certified."""
+    """Maximise the dual, certify by replays, and repeat from those until the gap is certified."""
     n, n_moves = effort.n_particles, effort.n_moves
     ascent = Ascent(
         small,
@@ -176,33 +204,33 @@ def _by_monte_carlo(
         generator=generator,
         log=log,
     )
-    few = max(100, n // 4)
+    few = max(FEWEST, n // FEWER)
     if start is None or not ascent.begin_near(*start, few):
         ascent.begin(few)
-    found = ascent.climb(few)
+    found = ascent.run(few)
     if not found and not has_domain(small):
-        flow = mean_field_flow(small, few, n_moves=n_moves, generator=generator, log=log)
-        found = ascent.begin_near(*flow, few) and ascent.climb(few)
+        descent = marginal_descent(small, few, n_moves=n_moves, generator=generator, log=log)
+        found = ascent.begin_near(*descent, few) and ascent.run(few)
     last = None
     for number in range(effort.max_rounds if found else 0):
         if number > 0:
-            ascent.climb(n)
+            ascent.run(n)
         try:
             bridge, _ = ascent.propose(n)
         except ArithmeticError:
             break
-        draws = _replays(bridge, n, effort.n_replays, generator, log)
-        certificate, phases = judge(bridge, draws, effort.tol, generator=generator)
+        replays = _replays(bridge, n, effort.n_replays, generator, log)
+        certificate, phases = replay_certificate(bridge, replays, effort.tol, generator=generator)
         certificate = _within(small, bridge.dual, certificate, generator)
-        last = (bridge, draws, certificate, phases)
+        last = (bridge, replays, certificate, phases)
         if certificate.certified:
             break
-        ascent.remember(pool(draws), bridge.dual)
+        ascent.remember(pool(replays), bridge.dual)
     if last is not None:
-        return _judged(problem, basis, *last, log)
+        return _pooled_result(problem, basis, *last, log)
     if found or has_domain(small):
-        flow = mean_field_flow(small, few, n_moves=n_moves, generator=generator, log=log)
-    return _unjudged(problem, basis, small, flow, log)
+        descent = marginal_descent(small, few, n_moves=n_moves, generator=generator, log=log)
+    return _descent_result(problem, basis, small, descent, log)
 
 
 def _start(
@@ -236,15 +264,15 @@ def certify(
     n_moves: int = 6,
     progress: Progress | None = None,
 ) -> Certificate:
-    r"""Judge the mu_G of a measure, or a cloud of neurons by the dual point that its u's give.
+    r"""Bound how far a measure, or the law behind a cloud of neurons, is from the minimizer.
 
-    Of a measure the `tilt` G is judged, with a given u and the masses of phases chosen anew.
+    Of a measure it is the certificate of its dual variable G: the coefficients C and the masses of
+    phases are chosen anew.
 
     A finite cloud has no entropy, hence no free energy of its own. Its natural dual point is
     G_K = -(n I + (gamma^2/lambda) K_N (x) W^T W)^-1 Y with the kernel K_N of its u's: the
-    certificate is that of the Gibbs-form measure of G_K, and says how far the law behind the
-    u's is from the minimizer. The cloud's outputs are not used; their noise would be
-    amplified by 1 + gamma^2 k_max/(n lambda).
+    certificate is that of the Gibbs-form measure of G_K. The cloud's outputs are not used; their
+    noise would be amplified by 1 + gamma^2 k_max/(n lambda).
 
     Parameters are those of :func:`solve_gibbs`.
 
@@ -261,17 +289,17 @@ def certify(
     small, basis = _reduced(problem)
     if isinstance(measure_or_particles, Particles):
         dual, points, weights = _start(small, basis, measure_or_particles)
-        visitors = points
+        starts = points
     else:
-        dual, visitors = measure_or_particles.tilt, None
+        dual, starts = measure_or_particles.dual, None
         if dual.shape != small.y.shape:
             raise ValueError(
-                f"measure must have a tilt of shape (n, q) = {tuple(small.y.shape)}, got "
+                f"measure must have a dual of shape (n, q) = {tuple(small.y.shape)}, got "
                 f"{tuple(dual.shape)}: that of the same samples"
             )
         weight = small.sample_weight
         if weight is not None and bool(dual[weight == 0].any()):
-            raise ValueError("measure must have a tilt of 0 in every row whose sample_weight is 0")
+            raise ValueError("measure must have a dual of 0 in every row whose sample_weight is 0")
         _, points, weights = _start(small, basis, measure_or_particles)
     if method != "monte_carlo" and small.n_inputs <= 2:
         try:
@@ -285,33 +313,33 @@ def certify(
         limit = edge(small, dual, generator=generator)
         if limit.outside:
             return outside_certificate(limit, prior_energy(small), "monte_carlo")
-    scouts, log = Scouts(small, generator, visitors), StepLog(progress)
+    chains, log = OverdispersedChains(small, generator, starts), StepLog(progress)
     try:
         bridge = _bridge_at(
-            small, dual, points, weights, scouts, n_particles, n_moves, generator, log
+            small, dual, points, weights, chains, n_particles, n_moves, generator, log
         )
     except ArithmeticError as error:
         return refusal(str(error), prior_energy(small))
-    draws = _replays(bridge, n_particles, n_replays, generator, log)
-    certificate, _ = judge(bridge, draws, tol, generator=generator, visitors=visitors)
+    replays = _replays(bridge, n_particles, n_replays, generator, log)
+    certificate, _ = replay_certificate(bridge, replays, tol, generator=generator, starts=starts)
     return _within(small, dual, certificate, generator)
 
 
 def _replays(
     bridge: Bridge, n: int, n_replays: int, generator: torch.Generator, log: StepLog
-) -> list[Draw]:
-    """Fresh draws of a bridge, each of them reported."""
-    draws: list[Draw] = []
-    while len(draws) < n_replays:
-        draws.append(bridge.draw(n, generator=generator))
-        log.report(Replay(len(draws), n_replays))
-    return draws
+) -> list[WeightedSample]:
+    """Independent samples over a bridge, each of them reported."""
+    replays: list[WeightedSample] = []
+    while len(replays) < n_replays:
+        replays.append(bridge.sample(n, generator=generator))
+        log.report(Replay(len(replays), n_replays))
+    return replays
 
 
 def _within(
     small: Problem, dual: Tensor, certificate: Certificate, generator: torch.Generator
 ) -> Certificate:
-    """Refused near the edge of the domain of the dual, where it has one."""
+    """The certificate, refused near the edge of the domain of the dual where there is one."""
     if not has_domain(small):
         return certificate
     return within(certificate, edge(small, dual, generator=generator))
@@ -322,21 +350,22 @@ def _bridge_at(
     dual: Tensor,
     points: Tensor,
     weights: Tensor,
-    scouts: Scouts,
+    chains: OverdispersedChains,
     n: int,
     n_moves: int,
     generator: torch.Generator,
     log: StepLog,
 ) -> Bridge:
-    """A bridge to mu_G from a proposal that was fitted to draws of it, starting from points."""
-    for _ in range(3):
-        found = scouts.explore(dual, 30 * n_moves)
-        proposal = surround(small, points, weights, scouts=found, generator=generator)
-        bridge, draw = build_bridge(
+    """A bridge to mu_G from a proposal that was fitted to samples of it, starting from points."""
+    for _ in range(N_FITS):
+        found = chains.run(dual, CHAIN_ROUNDS * n_moves)
+        proposal = fit_proposal(small, points, weights, found=found, generator=generator)
+        bridge, sample = build_bridge(
             small, dual, proposal, n, n_moves=n_moves, generator=generator, log=log
         )
-        tilted = draw.tilted(small, dual)
-        points, weights = draw.u, output_shares(tilted.weights, tilt(small, dual, tilted.values))
+        tilted = sample.tilted(small, dual)
+        shares = output_shares(tilted.weights, log_tilt(small, dual, tilted.values))
+        points, weights = sample.u, shares
     return bridge
 
 
@@ -350,8 +379,8 @@ def _check(
 ) -> None:
     if math.isinf(problem.beta):
         raise ValueError("beta must be finite for a Gibbs minimizer, got inf")
-    if n_particles < 100:
-        raise ValueError(f"n_particles must be >= 100, got {n_particles}")
+    if n_particles < FEWEST:
+        raise ValueError(f"n_particles must be >= {FEWEST}, got {n_particles}")
     if not tol > 0:
         raise ValueError(f"tol must be > 0, got {tol}")
     if method not in {"auto", "quadrature", "monte_carlo"}:
@@ -377,41 +406,42 @@ def _row_space(x: Tensor) -> Tensor:
     return basis.contiguous()
 
 
-def _judged(
+def _pooled_result(
     problem: Problem,
     basis: Tensor,
     bridge: Bridge,
-    draws: list[Draw],
+    replays: list[WeightedSample],
     certificate: Certificate,
     phases: Phases,
     log: StepLog,
 ) -> GibbsResult:
-    """The pooled draws, with the masses of their phases as chosen."""
-    pooled = pool(draws)
+    """The pooled replays, with the masses of their phases as chosen."""
+    pooled = pool(replays)
     tilted, points = pooled.tilted(bridge.small, bridge.dual), pooled.u.double()
-    replays = torch.cat([torch.full((len(each.u),), k) for k, each in enumerate(draws)])
-    if float((phases.chosen / phases.masses - 1).abs().max()) < 1e-12:
-        return _result(problem, basis, tilted, points, certificate, log, replays=replays)
-    ratio = phases.log_ratio(points, tilt(bridge.small, tilted.dual, tilted.values)).exp()
+    numbers = torch.cat([torch.full((len(each.u),), k) for k, each in enumerate(replays)])
+    if float((phases.chosen / phases.masses - 1).abs().max()) < SAME_MASSES:
+        return _result(problem, basis, tilted, points, certificate, log, replays=numbers)
+    ratio = phases.log_ratio(points, log_tilt(bridge.small, tilted.dual, tilted.values)).exp()
     weights = tilted.weights * ratio
     tilted = replace(tilted, weights=weights / weights.sum())
-    return _result(problem, basis, tilted, points, certificate, log, phases, replays)
+    return _result(problem, basis, tilted, points, certificate, log, phases, numbers)
 
 
-def _unjudged(
+def _descent_result(
     problem: Problem,
     basis: Tensor,
     small: Problem,
-    flow: tuple[Tensor, Tensor, Tensor],
+    descent: tuple[Tensor, Tensor, Tensor],
     log: StepLog,
 ) -> GibbsResult:
-    """The law of the flow, which nothing bounds."""
-    dual, points, weights = flow
+    """The law that the marginal descent found, with no bounds."""
+    dual, points, weights = descent
     tilted = Tilted.uniform(small, small.sigma.value_(points @ small.x.to(points.dtype).T))
     tilted = replace(tilted, dual=dual, log_z=math.nan, weights=weights)
     reason = (
-        "the climb of the dual found no way, or no bridge led to mu_G: the measure is that of a "
-        "flow of u, and nothing bounds its free energy. Raise n_particles, or lower beta or gamma"
+        "the ascent of the dual did not converge, or no bridge reached mu_G: the measure is that "
+        "of a descent in the law of u, and nothing bounds its free energy. Raise n_particles, or "
+        "lower beta or gamma"
     )
     certificate = refusal(reason, prior_energy(small))
     return _result(problem, basis, tilted, points.double(), certificate, log)
@@ -427,11 +457,11 @@ def _result(
     phases: Phases | None = None,
     replays: Tensor | None = None,
 ) -> GibbsResult:
-    kept = tilted.weights > 1e-18
+    kept = tilted.weights > LEAST_WEIGHT
     measure = GibbsMeasure(
         problem=problem,
-        dual=refit(tilted),
-        tilt=tilted.dual,
+        dual=tilted.dual,
+        coefficients=refit(tilted),
         points=points[kept],
         weights=tilted.weights[kept] / tilted.weights[kept].sum(),
         log_z=tilted.log_z,

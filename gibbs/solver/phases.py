@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gibbs.model.problem import Problem
-from gibbs.solver.dual import TILE, RidgeSolver, gram, residual, strength, tiles
+from gibbs.solver.dual import TILE, RidgeSolver, gram, kernel_scale, residual, tiles
 from gibbs.solver.mixture import Mixture
 
 __all__ = ["Phases", "choose_masses", "find_phases", "output_shares", "phase_gap", "phase_kernels"]
@@ -54,10 +54,10 @@ class Phases:
     masses: Tensor
     chosen: Tensor
 
-    def of(self, u: Tensor, tilts: Tensor) -> Tensor:
+    def of(self, u: Tensor, log_tilts: Tensor) -> Tensor:
         """Phase of each row of u (M, r), given e(u) (M,), as (M,)."""
         region = self.groups[self.regions.responsibilities(u).argmax(1)]
-        return self.numbers[2 * region + (tilts > self.level)]
+        return self.numbers[2 * region + (log_tilts > self.level)]
 
     def merged(self, kept: Tensor) -> Phases:
         """The phases that are `kept` (P,), bool; the others count as the heaviest, the first."""
@@ -67,12 +67,12 @@ class Phases:
         masses[0] += self.masses[~kept].sum()
         return replace(self, numbers=renumbered[self.numbers], masses=masses, chosen=masses)
 
-    def log_ratio(self, u: Tensor, tilts: Tensor) -> Tensor:
+    def log_ratio(self, u: Tensor, log_tilts: Tensor) -> Tensor:
         """log(chosen / mass under mu_G) at each row of u, as float64 (M,)."""
-        return (self.chosen / self.masses).log()[self.of(u, tilts)]
+        return (self.chosen / self.masses).log()[self.of(u, log_tilts)]
 
 
-def find_phases(regions: Mixture, u: Tensor, weights: Tensor, tilts: Tensor) -> Phases:
+def find_phases(regions: Mixture, u: Tensor, weights: Tensor, log_tilts: Tensor) -> Phases:
     """Phases of weighted points: groups of overlapping components, cut by the level of e(u).
 
     The level has half of E[1 + e/E e] on either side.
@@ -83,15 +83,15 @@ def find_phases(regions: Mixture, u: Tensor, weights: Tensor, tilts: Tensor) -> 
     u : Tensor (M, r)
     weights : Tensor (M,)
         Of mu_G, adding up to 1.
-    tilts : Tensor (M,)
+    log_tilts : Tensor (M,)
         e(u).
     """
     belongs = regions.responsibilities(u)
     groups = _connected(belongs, weights)
-    order = tilts.argsort()
-    passed = output_shares(weights, tilts)[order].cumsum(0)
-    level = float(tilts[order[int((passed < 0.5).sum().clamp(max=len(u) - 1))]])
-    parts = 2 * groups[belongs.argmax(1)] + (tilts > level)
+    order = log_tilts.argsort()
+    passed = output_shares(weights, log_tilts)[order].cumsum(0)
+    level = float(log_tilts[order[int((passed < 0.5).sum().clamp(max=len(u) - 1))]])
+    parts = 2 * groups[belongs.argmax(1)] + (log_tilts > level)
     totals = weights.new_zeros(2 * (int(groups.max()) + 1)).index_add_(0, parts, weights)
     ordered = totals.argsort(descending=True)
     kept = ordered[totals[ordered] >= LEAST_MASS]
@@ -101,10 +101,10 @@ def find_phases(regions: Mixture, u: Tensor, weights: Tensor, tilts: Tensor) -> 
     return Phases(regions, groups, level, numbers, masses, masses)
 
 
-def output_shares(weights: Tensor, tilts: Tensor) -> Tensor:
+def output_shares(weights: Tensor, log_tilts: Tensor) -> Tensor:
     """Half of the weights, and half of their share in E e(u): the mass that makes the outputs."""
-    mean = weights @ tilts
-    return weights / 2 * (1 + tilts / mean) if float(mean) > 0 else weights
+    mean = weights @ log_tilts
+    return weights / 2 * (1 + log_tilts / mean) if float(mean) > 0 else weights
 
 
 def _connected(belongs: Tensor, weights: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ class _Masses:
     def __init__(self, problem: Problem, dual: Tensor, kernels: Tensor, masses: Tensor) -> None:
         self.problem, self.dual, self.masses = problem, dual, masses
         self.kernels = kernels
-        self.gram, self.strength = gram(problem), strength(problem)
+        self.gram, self.kernel_scale = gram(problem), kernel_scale(problem)
 
     def _at(self, chosen: Tensor) -> tuple[RidgeSolver, Tensor, Tensor]:
         """A_pi^-1, R_pi and A_pi^-1 R_pi."""
@@ -207,12 +207,12 @@ class _Masses:
     def newton_step(self, chosen: Tensor) -> tuple[Tensor, float]:
         solver, _, solved = self._at(chosen)
         kernels = self.kernels.to(chosen.dtype)
-        pulled = self.strength * kernels @ ((self.dual - solved) @ self.gram)
-        half = self.strength * kernels @ (solved @ self.gram) / 2
-        gradient = (solved * (pulled + half)).sum((1, 2))
+        change = self.kernel_scale * kernels @ ((self.dual - solved) @ self.gram)
+        half = self.kernel_scale * kernels @ (solved @ self.gram) / 2
+        gradient = (solved * (change + half)).sum((1, 2))
         gradient = gradient + (chosen / self.masses).log() / self.problem.beta
-        inverse = torch.stack([solver(p) for p in pulled])
-        hessian = torch.einsum("knq,lnq->kl", pulled, inverse)
+        inverse = torch.stack([solver(p) for p in change])
+        hessian = torch.einsum("knq,lnq->kl", change, inverse)
         hessian = hessian + torch.diag(1 / (self.problem.beta * chosen))
         # Newton's step among masses that add up to 1.
         ones = torch.ones_like(chosen)

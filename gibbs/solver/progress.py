@@ -1,4 +1,4 @@
-"""What the solver reports on its way: a closed set of records, one function that words them."""
+"""What the solver reports while it runs: a closed set of records, and their text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 __all__ = [
     "BridgeLevel",
-    "FlowRound",
+    "DescentRound",
     "NewtonStep",
     "Progress",
     "Replay",
@@ -23,16 +23,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class NewtonStep:
-    """A Newton step on the dual, of the quadrature or of the climb.
+    """A Newton step on the dual, of the quadrature or of the Monte Carlo ascent.
 
     Attributes
     ----------
     number : int
         From 1.
     dual, gap : float
-        As seen by the sample that chose the step: no bounds.
+        Estimates from the sample that chose the step: no bounds.
     fraction : float
-        Of the Newton step that was taken.
+        The fraction of the Newton step that was taken.
     effective_size : float
     """
 
@@ -44,17 +44,17 @@ class NewtonStep:
 
 
 @dataclass(frozen=True)
-class FlowRound:
-    """So many rounds of the mean-field flow of u are done; `mean_tilt` is that of e(u)."""
+class DescentRound:
+    """A round of the marginal descent; `mean_log_tilt` is the mean of e(u) over its points."""
 
     number: int
     total: int
-    mean_tilt: float
+    mean_log_tilt: float
 
 
 @dataclass(frozen=True)
 class BridgeLevel:
-    """A level of the bridge to the mu_G that is judged; at t = 1 it ends."""
+    """A level of the bridge to the mu_G that is certified; at t = 1 it ends."""
 
     number: int
     t: float
@@ -62,26 +62,26 @@ class BridgeLevel:
 
 @dataclass(frozen=True)
 class Replay:
-    """A fresh draw of the mu_G that is judged."""
+    """An independent sample of the mu_G that is certified."""
 
     number: int
     total: int
 
 
-SolverReport = NewtonStep | FlowRound | BridgeLevel | Replay
+SolverReport = NewtonStep | DescentRound | BridgeLevel | Replay
 
 Progress = Callable[[SolverReport], None]
 
 
 def describe_report(report: SolverReport) -> str:
-    """Say in words what was reported.
+    """Put a report into words.
 
     Examples
     --------
     >>> describe_report(NewtonStep(3, 0.02871, 4e-5, 1.0, 812.0))
     'Newton step 3: dual 0.02871, gap 4e-05'
-    >>> describe_report(FlowRound(20, 150, 6.25))
-    'flow of u, round 20 of 150: mean of e(u) 6.25'
+    >>> describe_report(DescentRound(20, 150, 6.25))
+    'descent in the law of u, round 20 of 150: mean of e(u) 6.25'
     """
     match report:
         case NewtonStep():
@@ -90,10 +90,10 @@ def describe_report(report: SolverReport) -> str:
                 f"Newton step {report.number}: dual {report.dual + 0.0:.4g}, "
                 f"gap {report.gap + 0.0:.2g}"
             )
-        case FlowRound():
+        case DescentRound():
             return (
-                f"flow of u, round {report.number} of {report.total}: "
-                f"mean of e(u) {report.mean_tilt:.3g}"
+                f"descent in the law of u, round {report.number} of {report.total}: "
+                f"mean of e(u) {report.mean_log_tilt:.3g}"
             )
         case BridgeLevel():
             return f"bridge to mu_G, level {report.number}: t = {report.t:.3g}"
@@ -103,7 +103,7 @@ def describe_report(report: SolverReport) -> str:
 
 
 class StepLog:
-    """The Newton steps of a solver; every report is told to `progress` as it comes.
+    """The Newton steps of a solver; `progress` is called with every report.
 
     Parameters
     ----------
@@ -115,12 +115,12 @@ class StepLog:
         self.steps: list[NewtonStep] = []
 
     def record(self, dual: float, gap: float, fraction: float, effective_size: float) -> None:
-        """Note a Newton step, and report it."""
+        """Append a Newton step, and report it."""
         self.steps.append(NewtonStep(len(self.steps) + 1, dual, gap, fraction, effective_size))
         self.report(self.steps[-1])
 
     def report(self, report: SolverReport) -> None:
-        """Tell `progress`."""
+        """Call `progress` with a report."""
         if self.progress is not None:
             self.progress(report)
 

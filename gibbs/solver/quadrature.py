@@ -16,7 +16,7 @@ from gibbs.solver.domain import (
     has_domain,
     in_domain,
     kink_angles,
-    needed_reach,
+    needed_extent,
     outside_certificate,
     within,
 )
@@ -24,15 +24,15 @@ from gibbs.solver.dual import (
     Tilted,
     dual_value,
     gap_of,
+    log_tilt,
     newton_direction,
     outputs_of,
     solve_ridge,
-    tilt,
 )
 from gibbs.solver.progress import StepLog
 from gibbs.solver.rules import legendre_rule
 
-__all__ = ["RuleTooLarge", "certificate_at", "quadrature_certificate", "settle"]
+__all__ = ["RuleTooLarge", "certificate_at", "quadrature_certificate", "refine_rule"]
 
 BUDGET = 2.5e8
 """Most activations, points times samples, that a rule may take."""
@@ -42,7 +42,7 @@ class RuleTooLarge(ValueError):
     """The rule would take more activations than BUDGET before D and the features stand still."""
 
 
-def settle(
+def refine_rule(
     small: Problem,
     dual: Tensor | None,
     log: StepLog | None = None,
@@ -54,10 +54,10 @@ def settle(
     dual (:mod:`gibbs.solver.domain`).
     """
     polar = has_domain(small)
-    reach, level = (40.0 if polar else 9.0, 1.0), 0
+    extent, level = (40.0 if polar else 9.0, 1.0), 0
     start, before = start if dual is None else dual, None
     while True:
-        grid, base = (_polar if polar else _grid)(small, reach, level)
+        grid, base = (_polar if polar else _grid)(small, extent, level)
         values = small.sigma.value_(grid @ small.x.T)
         if start is None:
             start = -solve_ridge(small, _prior_kernel(base, values), small.y)
@@ -65,26 +65,26 @@ def settle(
                 start, _ = in_domain(small, start, share=0.9)
         tilted = Tilted(small, start, values, base, 0.0, base).at(start)
         if dual is None:
-            tilted = _maximize(tilted, log or StepLog(), reach)
+            tilted = _maximize(tilted, log or StepLog(), extent)
         start, needed = tilted.dual, _needed(small, tilted)
-        if not _covers(reach, needed):
-            reach = max(reach[0], 1.1 * needed[0]), max(reach[1], 1.1 * needed[1])
-            # Of two polar rules of one level only the reach differs: their agreement says little.
+        if not _covers(extent, needed):
+            extent = max(extent[0], 1.1 * needed[0]), max(extent[1], 1.1 * needed[1])
+            # Of two polar rules of one level only the extent differs: their agreement says little.
             before = None if polar else tilted
             continue
         if before is not None and _agree(before, tilted):
             return tilted, grid
-        before, reach, level = tilted, (1.3 * reach[0], reach[1]), level + 1
+        before, extent, level = tilted, (1.3 * extent[0], extent[1]), level + 1
 
 
 def _needed(small: Problem, tilted: Tilted) -> tuple[float, float]:
     """Prior deviations beyond which nothing is left, and a factor for the width of the law."""
     if has_domain(small):
-        return needed_reach(small, tilted.dual, edge(small, tilted.dual))
-    return _far_reach(small, tilted.dual), 1.0
+        return needed_extent(small, tilted.dual, edge(small, tilted.dual))
+    return _far_radius(small, tilted.dual), 1.0
 
 
-def _far_reach(small: Problem, dual: Tensor) -> float:
+def _far_radius(small: Problem, dual: Tensor) -> float:
     """Where e(u) - r^2/2 has fallen 40 below its largest value, on a scan of rays.
 
     A rule may agree with its own refinements while a phase lies beyond it.
@@ -97,7 +97,7 @@ def _far_reach(small: Problem, dual: Tensor) -> float:
     radii = torch.logspace(0, end, 300, dtype=torch.float64, device=small.device)
     heights = torch.stack(
         [
-            tilt(small, dual, small.sigma.value_(radius * scale * rays @ small.x.T)).max()
+            log_tilt(small, dual, small.sigma.value_(radius * scale * rays @ small.x.T)).max()
             - radius**2 / 2
             for radius in radii
         ]
@@ -109,8 +109,8 @@ def _far_reach(small: Problem, dual: Tensor) -> float:
 def _farthest(small: Problem, dual: Tensor) -> float:
     """A radius, in prior deviations, from which e(u) + 40 < r^2/2 by the bounds of sigma and tau.
 
-    A bounded sigma bounds the pulls, hence e(u). Else |sigma(z)| <= |z| + 1, and tau_R, which
-    is at most 3R/2, makes e(u) <= slope * r + rest.
+    A bounded sigma bounds the local fields, hence e(u). Else |sigma(z)| <= |z| + 1, and tau_R,
+    which is at most 3R/2, makes e(u) <= slope * r + rest.
     """
     weights = (dual @ small.w.T).abs()
     slope = 0.0
@@ -119,35 +119,35 @@ def _farthest(small: Problem, dual: Tensor) -> float:
         rest = float(Conditional.of(small).total(largest[None]))
     else:
         assert small.truncation is not None
-        strength = small.beta * small.gamma * 1.5 * small.truncation
-        rest = strength * float(weights.sum())
+        steepest = small.beta * small.gamma * 1.5 * small.truncation
+        rest = steepest * float(weights.sum())
         norms = small.x.norm(dim=1) / math.sqrt(small.beta * small.decay)
-        slope = strength * float(norms @ weights.sum(1))
+        slope = steepest * float(norms @ weights.sum(1))
     return slope + math.sqrt(slope**2 + 2 * (rest + 40))
 
 
-def _covers(reach: tuple[float, float], needed: tuple[float, float]) -> bool:
-    return needed[0] <= reach[0] and needed[1] <= reach[1]
+def _covers(extent: tuple[float, float], needed: tuple[float, float]) -> bool:
+    return needed[0] <= extent[0] and needed[1] <= extent[1]
 
 
 def _prior_kernel(base: Tensor, values: Tensor) -> Tensor:
     return (values * base.exp()[:, None]).T @ values
 
 
-def _grid(small: Problem, reach: tuple[float, float], level: int) -> tuple[Tensor, Tensor]:
+def _grid(small: Problem, extent: tuple[float, float], level: int) -> tuple[Tensor, Tensor]:
     """Trapezoidal rule: points (M, r), and the logarithms of their prior masses."""
     points = (1000 if small.n_inputs == 1 else 150) * 2**level
     _check_size(small, points**small.n_inputs)
-    axis = torch.linspace(-reach[0], reach[0], points, dtype=torch.float64, device=small.device)
+    axis = torch.linspace(-extent[0], extent[0], points, dtype=torch.float64, device=small.device)
     axis /= math.sqrt(small.beta * small.decay)
     grid = torch.cartesian_prod(*[axis] * small.n_inputs).reshape(-1, small.n_inputs)
     log_mass = -small.beta * small.decay / 2 * grid.square().sum(1)
     return grid, log_mass - torch.logsumexp(log_mass, 0)
 
 
-def _polar(small: Problem, reach: tuple[float, float], level: int) -> tuple[Tensor, Tensor]:
+def _polar(small: Problem, extent: tuple[float, float], level: int) -> tuple[Tensor, Tensor]:
     """The same in polar coordinates, for laws that are far wider in some directions."""
-    radii, log_mass = _radii(*reach, level)
+    radii, log_mass = _radii(*extent, level)
     rank = small.n_inputs
     log_mass = log_mass + (rank - 1) * radii.log() - radii.square() / 2
     if rank == 1:
@@ -163,7 +163,7 @@ def _polar(small: Problem, reach: tuple[float, float], level: int) -> tuple[Tens
         angle = 2 * math.pi * share * (torch.arange(len(radius)) - first)
         log_mass = log_mass.repeat_interleave(counts) + share.log()
     else:
-        angles, shares = _sector_rule(small.x.cpu(), reach[0], level)
+        angles, shares = _sector_rule(small.x.cpu(), extent[0], level)
         _check_size(small, len(angles) * len(radii))
         radius, angle = torch.cartesian_prod(radii, angles).T
         log_mass = (log_mass[:, None] + shares.log()).flatten()
@@ -173,28 +173,28 @@ def _polar(small: Problem, reach: tuple[float, float], level: int) -> tuple[Tens
     return grid.to(small.device), log_mass.to(small.device)
 
 
-def _radii(reach: float, stretch: float, level: int) -> tuple[Tensor, Tensor]:
-    r"""Trapezoidal rule in s, radius = exp(s - e^-s), up to `reach`: it suits all scales at once.
+def _radii(extent: float, stretch: float, level: int) -> tuple[Tensor, Tensor]:
+    r"""Trapezoidal rule in s, radius = exp(s - e^-s), up to `extent`: it suits all scales at once.
 
     The integrands are smooth in log radius, whatever 1 - kappa^2 is, and the e^-s makes them
     vanish doubly exponentially at the lower end. `stretch` makes the steps finer.
     """
     width = 0.2 / stretch / 1.3**level
-    s = torch.arange(-3.7, math.log(reach) + 1 / reach + width, width, dtype=torch.float64)
+    s = torch.arange(-3.7, math.log(extent) + 1 / extent + width, width, dtype=torch.float64)
     return (s - (-s).exp()).exp(), s - (-s).exp() + (-s).exp().log1p()
 
 
-def _sector_rule(x: Tensor, reach: float, level: int) -> tuple[Tensor, Tensor]:
+def _sector_rule(x: Tensor, extent: float, level: int) -> tuple[Tensor, Tensor]:
     r"""Gauss-Legendre angles between the kinks of relu (A,), and their weights.
 
-    The radial integrals are powers of 1/(1 - kappa^2), and `reach` sets the least 1 - kappa^2 that
-    counts, eps = 80/reach^2. Near a smooth maximum of kappa they have poles at about sqrt(eps),
+    The radial integrals are powers of 1/(1 - kappa^2), and `extent` sets the least 1 - kappa^2 that
+    counts, eps = 80/extent^2. Near a smooth maximum of kappa they have poles at about sqrt(eps),
     hence panels of that width; near one on a kink at about eps, or nearer where kappa falls
     steeply, hence panels that halve towards kinks.
     """
     kinks = torch.cat(kink_angles(x)).sort().values
     gaps = torch.cat([kinks[1:], kinks[:1] + 2 * math.pi]) - kinks
-    eps = 80 / reach**2
+    eps = 80 / extent**2
     width, least = math.sqrt(eps) / 1.5**level, eps / 8 / 2**level
     doublings = torch.arange(math.ceil(math.log2(width / least)), dtype=torch.float64)
     steps = least * 2**doublings
@@ -217,14 +217,14 @@ def _check_size(small: Problem, points: int) -> None:
         )
 
 
-def _maximize(tilted: Tilted, log: StepLog, reach: tuple[float, float]) -> Tilted:
+def _maximize(tilted: Tilted, log: StepLog, extent: tuple[float, float]) -> Tilted:
     """Damped Newton's method on the dual of fixed points.
 
-    For an unbounded activation D counts as -inf where the law would reach twice as far as
-    the rule: outside of the domain, and where the points say too little.
+    For an unbounded activation D counts as -inf where the law would extend twice as far as
+    the rule: that is outside of the domain, or where the points decide nothing.
     """
     small, value = tilted.problem, dual_value(tilted)
-    polar, most = has_domain(small), (2 * reach[0], 2 * reach[1])
+    polar, most = has_domain(small), (2 * extent[0], 2 * extent[1])
     for _ in range(100):
         direction, slope = newton_direction(tilted)
         size = 1.0
@@ -281,4 +281,4 @@ def certificate_at(small: Problem, dual: Tensor, tol: float) -> Certificate:
         found = edge(small, dual)
         if found.outside:
             return outside_certificate(found, prior_energy(small), "quadrature")
-    return quadrature_certificate(settle(small, dual)[0], tol)
+    return quadrature_certificate(refine_rule(small, dual)[0], tol)

@@ -1,4 +1,4 @@
-"""Judging a dual point by fresh draws, and by starts from elsewhere."""
+"""The certificate of a dual point by Monte Carlo: independent samples, and other chains."""
 
 from __future__ import annotations
 
@@ -10,52 +10,65 @@ import torch
 from torch import Tensor
 
 from gibbs.model.energy import prior_energy
-from gibbs.solver.ascent import Scouts
-from gibbs.solver.bridge import Bridge, Draw, log_ratio, tilts_at
+from gibbs.solver.ascent import OverdispersedChains
+from gibbs.solver.bridge import Bridge, WeightedSample, log_ratio, log_tilt_at
 from gibbs.solver.certificate import Certificate, student_quantile
 from gibbs.solver.dual import Tilted, dual_value_at, gap_of, refit
 from gibbs.solver.phases import Phases, choose_masses, find_phases, phase_kernels
 
-__all__ = ["judge", "pool"]
+__all__ = ["pool", "replay_certificate"]
 
-N_SCOUTS = 1000
+N_CHAINS = 1000
+"""Chains from overdispersed starts that look for mass which the proposal misses."""
+
+N_CHAIN_MOVES = 150
+"""MALA moves of each."""
+
+MISSED_MARGIN = 1.0
+"""A chain has left what the replays cover where log mu_G/q is this much above all their values."""
+
+MISSED_SHARE = 0.002
+"""Nothing is certified if more than this share of the chains has left."""
+
+LEAST_REPLAYS = 6
+"""Replays that a certificate needs: with fewer a standard error means nothing."""
 
 
-def pool(draws: list[Draw]) -> Draw:
-    """All draws as one: each weighs its own estimate of Z."""
-    u = torch.cat([draw.u for draw in draws])
-    base = torch.cat([draw.base for draw in draws]) - math.log(len(draws))
-    variance = sum(draw.variance for draw in draws) / len(draws) ** 2
-    return Draw(u, base, min(draw.least_size for draw in draws), variance)
+def pool(replays: list[WeightedSample]) -> WeightedSample:
+    """All replays as one sample, each weighted by its own estimate of Z."""
+    u = torch.cat([each.u for each in replays])
+    base = torch.cat([each.base for each in replays]) - math.log(len(replays))
+    variance = sum(each.variance for each in replays) / len(replays) ** 2
+    return WeightedSample(u, base, min(each.least_size for each in replays), variance)
 
 
-def judge(
+def replay_certificate(
     bridge: Bridge,
-    draws: list[Draw],
+    replays: list[WeightedSample],
     tol: float,
     *,
     generator: torch.Generator,
-    visitors: Tensor | None = None,
+    starts: Tensor | None = None,
 ) -> tuple[Certificate, Phases]:
-    """Certificate of the pooled measure, and its phases; errors by the jackknife over draws."""
-    n, small, dual = len(draws), bridge.small, bridge.dual
-    # The activations of one draw are held at a time.
-    tilts = [tilts_at(small, dual, draw.u) for draw in draws]
-    log_weights = [draw.base + tilt for draw, tilt in zip(draws, tilts, strict=True)]
+    """Certificate of the pooled measure, and its phases; errors by the jackknife over replays."""
+    n, small, dual = len(replays), bridge.small, bridge.dual
+    # The activations of one replay are held at a time.
+    log_tilts = [log_tilt_at(small, dual, replay.u) for replay in replays]
+    log_weights = [replay.base + each for replay, each in zip(replays, log_tilts, strict=True)]
     log_z = torch.stack([torch.logsumexp(each, 0) for each in log_weights])
     phases = find_phases(
         bridge.proposal.without_last(),
-        torch.cat([draw.u for draw in draws]),
+        torch.cat([replay.u for replay in replays]),
         torch.softmax(torch.cat(log_weights), 0),
-        torch.cat(tilts),
+        torch.cat(log_tilts),
     )
     if small.truncation is None:
-        phases, gap_of_some = _gap_of_phases(bridge, draws, tilts, phases)
+        phases, gap_of_some = _gap_of_phases(bridge, replays, log_tilts, phases)
     else:
-        gap_of_some = _gap_of_refit([draw.tilted(small, dual) for draw in draws])
+        gap_of_some = _gap_of_refit([replay.tilted(small, dual) for replay in replays])
 
     def measure(chosen: Tensor, start: Tensor | None) -> tuple[float, float, Tensor, Tensor]:
-        """Dual value, gap, and masses of the phases, from some of the draws."""
+        """Dual value, gap, and masses of the phases, from some of the replays."""
         mean_log_z = float(torch.logsumexp(log_z[chosen], 0)) - math.log(len(chosen))
         return dual_value_at(small, dual, mean_log_z), *gap_of_some(chosen, start)
 
@@ -63,9 +76,9 @@ def judge(
     value, gap, masses, best = measure(everyone, None)
     without = [measure(everyone[everyone != left], best)[:2] for left in range(n)]
     dual_stderr, gap_stderr = (_jackknife(list(v)) for v in zip(*without, strict=True))
-    # Six draws may agree by chance: no less than the spread of the weights within them.
-    dual_stderr = max(dual_stderr, math.sqrt(pool(draws).variance) / small.beta)
-    missed = _missed_mass(bridge, draws, float(torch.cat(tilts).max()), generator, visitors)
+    # Six replays may agree by chance: the error is at least the spread of the weights within them.
+    dual_stderr = max(dual_stderr, math.sqrt(pool(replays).variance) / small.beta)
+    missed = _missed_mass(bridge, replays, float(torch.cat(log_tilts).max()), generator, starts)
     reason = missed or _why_not(value, gap, gap_stderr, dual_stderr, n, tol)
     certificate = Certificate(
         dual=value,
@@ -74,7 +87,7 @@ def judge(
         gap_stderr=gap_stderr,
         dual_stderr=dual_stderr,
         method="monte_carlo",
-        effective_size=min(draw.least_size for draw in draws),
+        effective_size=min(replay.least_size for replay in replays),
         n_replays=n,
         certified=not reason,
         reason=reason,
@@ -86,24 +99,24 @@ def judge(
 
 
 _GapOfSome = Callable[[Tensor, Tensor | None], tuple[float, Tensor, Tensor]]
-"""Of some draws: the gap, the masses of the phases, and those chosen, from a first guess."""
+"""The gap, the masses of the phases, and those chosen, of some replays, from a first guess."""
 
 
 def _gap_of_phases(
-    bridge: Bridge, draws: list[Draw], tilts: list[Tensor], phases: Phases
+    bridge: Bridge, replays: list[WeightedSample], log_tilts: list[Tensor], phases: Phases
 ) -> tuple[Phases, _GapOfSome]:
     small, dual = bridge.small, bridge.dual
-    numbers = [phases.of(draw.u, tilt) for draw, tilt in zip(draws, tilts, strict=True)]
+    numbers = [phases.of(replay.u, each) for replay, each in zip(replays, log_tilts, strict=True)]
     n_phases = len(phases.masses)
-    # Without one of the draws every phase must still be there.
+    # Every phase must still be there when one replay is left out.
     held = torch.stack([torch.bincount(each, minlength=n_phases) > 0 for each in numbers])
     phases = phases.merged(held.sum(0) >= 2)
-    top = max(float((d.base + t).max()) for d, t in zip(draws, tilts, strict=True))
+    top = max(float((d.base + t).max()) for d, t in zip(replays, log_tilts, strict=True))
     parts = []
-    for draw, tilt in zip(draws, tilts, strict=True):
-        values = small.sigma.value_(draw.u @ small.x.to(draw.u.dtype).T)
-        weights = torch.exp(draw.base + tilt - top)
-        parts.append(phase_kernels(values, weights, phases.of(draw.u, tilt), len(phases.masses)))
+    for replay, each in zip(replays, log_tilts, strict=True):
+        values = small.sigma.value_(replay.u @ small.x.to(replay.u.dtype).T)
+        weights = torch.exp(replay.base + each - top)
+        parts.append(phase_kernels(values, weights, phases.of(replay.u, each), len(phases.masses)))
     kernels, sums = (torch.stack(part) for part in zip(*parts, strict=True))
 
     def gap(chosen: Tensor, start: Tensor | None) -> tuple[float, Tensor, Tensor]:
@@ -117,7 +130,7 @@ def _gap_of_phases(
 
 
 def _gap_of_refit(tilted: list[Tilted]) -> _GapOfSome:
-    """With truncation a given u is fitted anew to each subset; masses stay those of mu_G."""
+    """With truncation C is fitted anew to each subset; the masses stay those of mu_G."""
     best = refit(Tilted.together(tilted))
     one = torch.ones(1, dtype=torch.float64)
 
@@ -135,10 +148,10 @@ def _jackknife(values: list[float]) -> float:
 def _why_not(
     dual: float, gap: float, gap_stderr: float, dual_stderr: float, n: int, tol: float
 ) -> str:
-    if n < 6:
-        return f"{n} replays, at least 6 are needed"
+    if n < LEAST_REPLAYS:
+        return f"{n} replays, at least {LEAST_REPLAYS} are needed"
     if not math.isfinite(dual + gap):
-        return "the draws give no finite dual value and gap"
+        return "the replays give no finite dual value and gap"
     floor = dual - 2 * dual_stderr
     if not floor > 0:
         return "the dual value is not above 0 by two standard errors"
@@ -152,21 +165,25 @@ def _why_not(
 
 def _missed_mass(
     bridge: Bridge,
-    draws: list[Draw],
+    replays: list[WeightedSample],
     top: float,
     generator: torch.Generator,
-    visitors: Tensor | None,
+    starts: Tensor | None,
 ) -> str:
-    """Compare with points that did not come from the proposal q.
+    """Compare with chains that do not start from the proposal q; "" where they find nothing new.
 
-    Where mu_G / q is far above all that the draws have met, q misses mass: log Z is too
+    Where mu_G / q is far above all its values at the replays, q misses mass: log Z is too
     small, and the lower bound D too high.
     """
     small, dual = bridge.small, bridge.dual
-    met = torch.cat([log_ratio(small, dual, bridge.proposal, draw.u) for draw in draws])
-    scouts = Scouts(small, generator, visitors, top=top).explore(dual, 150, N_SCOUTS)
-    beyond = log_ratio(small, dual, bridge.proposal, scouts) > met.max() + 1
+    met = torch.cat([log_ratio(small, dual, bridge.proposal, replay.u) for replay in replays])
+    chains = OverdispersedChains(small, generator, starts, top=top)
+    ends = chains.run(dual, N_CHAIN_MOVES, N_CHAINS)
+    beyond = log_ratio(small, dual, bridge.proposal, ends) > met.max() + MISSED_MARGIN
     share = float(beyond.double().mean())
-    if share > 0.002:
-        return f"starts from elsewhere keep {100 * share:.1f} % of their mass where no draw was"
+    if share > MISSED_SHARE:
+        return (
+            f"{100 * share:.1f} % of the chains that start elsewhere end where no sample came: "
+            "the proposal misses mass"
+        )
     return ""

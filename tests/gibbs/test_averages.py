@@ -269,7 +269,7 @@ def test_a_stopped_run_goes_on_bitwise():
             kept["snapshot"] = dataclasses.replace(taken, tensors=tensors)
 
     whole, resumed = TimeAverage(start=20), TimeAverage(start=20)
-    run(whole, keep=keep)
+    run(whole, on_record=keep)
     result = run(resumed, resume=kept["snapshot"])
     assert resumed.n_records == whole.n_records == 39
     assert torch.equal(resumed.mean, whole.mean)

@@ -150,10 +150,10 @@ def test_checkpoints_are_taken_by_steps_by_time_and_at_the_end(tmp_path):
     def written(**settings):
         folder = Checkpoint(tmp_path, **settings)
         steps = []
-        keep = folder.keeper(RUN, n_steps=50)
+        on_record = folder.on_record(RUN, n_steps=50)
         for step in range(0, 51, 5):
             before = set(tmp_path.iterdir())
-            keep(step, lambda step=step: snapshot(step))
+            on_record(step, lambda step=step: snapshot(step))
             if set(tmp_path.iterdir()) != before:
                 steps.append(step)
         for path in tmp_path.iterdir():

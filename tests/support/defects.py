@@ -115,12 +115,12 @@ def dual_off(factor: float) -> Defect:
     """A lower bound from draws that is too high."""
 
     def build_in(monkeypatch: pytest.MonkeyPatch) -> None:
-        sound = minimizer.judge
+        sound = minimizer.replay_certificate
 
-        def judge(*args: Any, **kwargs: Any) -> Any:
+        def replay_certificate(*args: Any, **kwargs: Any) -> Any:
             certificate, phases = sound(*args, **kwargs)
             return replace(certificate, dual=factor * certificate.dual), phases
 
-        monkeypatch.setattr(minimizer, "judge", judge)
+        monkeypatch.setattr(minimizer, "replay_certificate", replay_certificate)
 
     return Defect(f"the dual estimated from draws is too high by {factor - 1:.1%}", build_in)

@@ -7,7 +7,7 @@ from support.seeds import seeded
 from torch import Tensor
 
 from gibbs import GibbsMeasure, Problem
-from gibbs.solver.dual import tilt
+from gibbs.solver.dual import log_tilt
 
 
 def line_problem(
@@ -21,18 +21,18 @@ def line_problem(
     return Problem(inputs, y, torch.linalg.qr(noise)[0].contiguous(), **settings)
 
 
-def gibbs_form(problem: Problem, dual: Tensor, tilted: Tensor) -> GibbsMeasure:
-    """The measure of C = `dual` and G = `tilted`, by the trapezoidal rule over u."""
+def gibbs_form(problem: Problem, coefficients: Tensor, dual: Tensor) -> GibbsMeasure:
+    """The measure of C = `coefficients` and G = `dual`, by the trapezoidal rule over u."""
     scale = (problem.beta * problem.decay) ** -0.5
     points = scale * torch.linspace(-12, 12, 2001, dtype=torch.float64)[:, None]
     values = problem.sigma(points @ problem.x.T)
     base = -problem.beta * problem.decay / 2 * points[:, 0].square()
-    log_weights = base - torch.logsumexp(base, 0) + tilt(problem, tilted, values)
+    log_weights = base - torch.logsumexp(base, 0) + log_tilt(problem, dual, values)
     log_z = torch.logsumexp(log_weights, 0)
     return GibbsMeasure(
         problem=problem,
+        coefficients=coefficients,
         dual=dual,
-        tilt=tilted,
         points=points,
         weights=torch.exp(log_weights - log_z),
         log_z=float(log_z),

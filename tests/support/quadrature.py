@@ -30,15 +30,15 @@ class Oracle:
 
 def gibbs_minimizer(problem: Problem) -> Oracle:
     """Solve by quadrature; a rule of twice the points and 1.5 times the range must agree."""
-    reach = 9.0
-    coarse = _solve(problem, reach, 2000 if problem.n_inputs == 1 else 240)
+    extent = 9.0
+    coarse = _solve(problem, extent, 2000 if problem.n_inputs == 1 else 240)
     for _ in range(6):
         needed = np.sqrt(2 * (_tilt(problem, coarse).max() + 40))
-        if needed <= reach:
+        if needed <= extent:
             break
-        reach = needed * 1.05
-        coarse = _solve(problem, reach, 2000 if problem.n_inputs == 1 else 240)
-    fine = _solve(problem, 1.5 * reach, 6000 if problem.n_inputs == 1 else 720)
+        extent = needed * 1.05
+        coarse = _solve(problem, extent, 2000 if problem.n_inputs == 1 else 240)
+    fine = _solve(problem, 1.5 * extent, 6000 if problem.n_inputs == 1 else 720)
     scale = np.abs(fine.features).max()
     if abs(coarse.dual - fine.dual) > 1e-10 * abs(fine.dual):
         raise AssertionError(f"quadrature not converged: dual {coarse.dual} against {fine.dual}")
@@ -47,34 +47,34 @@ def gibbs_minimizer(problem: Problem) -> Oracle:
     return fine
 
 
-def _solve(problem: Problem, reach: float, points: int) -> Oracle:
+def _solve(problem: Problem, extent: float, points: int) -> Oracle:
     x, y, w = (t.double().numpy() for t in (problem.x, problem.y, problem.w))
     beta, gamma, decay = problem.beta, problem.gamma, problem.decay
     n, q = y.shape
-    axis = np.linspace(-reach, reach, points) / np.sqrt(beta * decay)
+    axis = np.linspace(-extent, extent, points) / np.sqrt(beta * decay)
     mesh = np.meshgrid(*[axis] * problem.n_inputs, indexing="ij")
     grid = np.stack([m.ravel() for m in mesh], axis=1)
     log_prior = -beta * decay / 2 * np.square(grid).sum(1)
     log_prior -= logsumexp(log_prior)
     values = problem.sigma(problem.x.double().new_tensor(grid @ x.T)).numpy()
     gram = w.T @ w
-    strength = beta * gamma**2 / decay
+    kernel_scale = beta * gamma**2 / decay
 
     def evaluate(dual_point: np.ndarray) -> tuple[float, np.ndarray]:
-        pulls = values @ dual_point
-        log_law = log_prior + strength / 2 * np.einsum("mq,qr,mr->m", pulls, gram, pulls)
+        fields = values @ dual_point
+        log_law = log_prior + kernel_scale / 2 * np.einsum("mq,qr,mr->m", fields, gram, fields)
         log_z = logsumexp(log_law)
         dual = -np.vdot(dual_point, y) - n / 2 * np.vdot(dual_point, dual_point) - log_z / beta
         return float(dual), np.exp(log_law - log_z)
 
-    dual_point = -y / n / (1 + strength / beta)
+    dual_point = -y / n / (1 + kernel_scale / beta)
     dual, weights = evaluate(dual_point)
     for _ in range(100):
-        field = np.einsum("mn,mq->mnq", values, values @ dual_point @ gram) * strength
+        field = np.einsum("mn,mq->mnq", values, values @ dual_point @ gram) * kernel_scale
         field = field.reshape(len(grid), -1)
         mean = weights @ field
         second = (values * weights[:, None]).T @ values
-        hessian = n * np.eye(n * q) + np.kron(second, gram) * strength / beta
+        hessian = n * np.eye(n * q) + np.kron(second, gram) * kernel_scale / beta
         hessian += ((field * weights[:, None]).T @ field - np.outer(mean, mean)) / beta
         gradient = -(y + n * dual_point).ravel() - mean / beta
         step = np.linalg.solve(hessian, gradient)
@@ -103,5 +103,5 @@ def _solve(problem: Problem, reach: float, points: int) -> Oracle:
 
 def _tilt(problem: Problem, oracle: Oracle) -> np.ndarray:
     values = problem.sigma(problem.x.double().new_tensor(oracle.grid) @ problem.x.double().T)
-    pulls = values.numpy() @ oracle.dual_point @ problem.w.double().numpy().T
-    return problem.beta * problem.gamma**2 / (2 * problem.decay) * np.square(pulls).sum(1)
+    fields = values.numpy() @ oracle.dual_point @ problem.w.double().numpy().T
+    return problem.beta * problem.gamma**2 / (2 * problem.decay) * np.square(fields).sum(1)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from eval.app.certify.marginals import Marginals, compare_marginals, tilts_of
+from eval.app.certify.marginals import Marginals, compare_marginals, log_tilts_of
 from eval.app.certify.warmer import Warmer, find_warmer
 from eval.app.run.config import RunConfig
 from eval.app.run.model_store import load_model
@@ -174,7 +174,7 @@ def certify_run(
             model, options, certificate, problem, split, progress, generator
         )
     else:
-        marginals = Marginals(tilts_of(problem, _own_dual(problem, cloud), cloud.u))
+        marginals = Marginals(log_tilts_of(problem, _own_dual(problem, cloud), cloud.u))
         verdict = Verdict(model.solver, options, len(cloud), certificate, None, {}, None, marginals)
     if verdict.informative:
         return verdict
@@ -258,5 +258,5 @@ def _with_noise(cloud: Particles, measure: GibbsMeasure, generator: torch.Genera
     """The solver's neurons with a drawn anew given u: they lack its noise, and are no sample."""
     problem = measure.problem
     values = problem.sigma(cloud.u @ problem.x.double().T)
-    pulls = values @ measure.dual @ problem.w.double().T
-    return Particles(Conditional.of(problem).sample(pulls, generator=generator), cloud.u)
+    fields = values @ measure.coefficients @ problem.w.double().T
+    return Particles(Conditional.of(problem).sample(fields, generator=generator), cloud.u)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gibbs import GibbsMeasure, Particles, Problem
-from gibbs.solver.dual import TILE, tilt
+from gibbs.solver.dual import TILE, log_tilt
 
-__all__ = ["Marginals", "Phases", "compare_marginals", "find_split", "tilts_of"]
+__all__ = ["Marginals", "Phases", "compare_marginals", "find_split", "log_tilts_of"]
 
 Array = NDArray[np.float64]
 
@@ -46,7 +46,7 @@ class Marginals:
 
     Attributes
     ----------
-    tilts : ndarray (N,)
+    log_tilts : ndarray (N,)
         e(u) of the cloud, in nats.
     edges, masses : ndarray (b + 1,), (b,), or None
         Histogram of e(u) under mu_G.
@@ -58,7 +58,7 @@ class Marginals:
         its widest direction.
     """
 
-    tilts: Array
+    log_tilts: Array
     edges: Array | None = None
     masses: Array | None = None
     phases: Phases | None = None
@@ -66,7 +66,7 @@ class Marginals:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Flat, for a file of arrays."""
-        found: dict[str, NDArray[Any]] = {"tilts": self.tilts.astype(np.float32)}
+        found: dict[str, NDArray[Any]] = {"tilts": self.log_tilts.astype(np.float32)}
         if self.edges is not None and self.masses is not None:
             found |= {"edges": self.edges, "masses": self.masses}
         for name, (cloud, exact) in self.views.items():
@@ -75,9 +75,9 @@ class Marginals:
         return found
 
 
-def tilts_of(problem: Problem, dual: Tensor, u: Tensor) -> Array:
+def log_tilts_of(problem: Problem, dual: Tensor, u: Tensor) -> Array:
     """e(u) at each row of u (N, d), in nats, for a dual point (n, q)."""
-    return _tilts(problem, dual, u.double(), problem.x.double())
+    return _log_tilts(problem, dual, u.double(), problem.x.double())
 
 
 def compare_marginals(
@@ -85,19 +85,19 @@ def compare_marginals(
 ) -> Marginals:
     """Hold a cloud against the measure, by histograms and samples."""
     problem = measure.problem
-    cloud_tilts = tilts_of(problem, measure.tilt, cloud.u)
+    cloud_log_tilts = log_tilts_of(problem, measure.dual, cloud.u)
     inside = problem.x.double() @ measure.basis
-    tilts = _tilts(problem, measure.tilt, measure.points, inside)
+    log_tilts = _log_tilts(problem, measure.dual, measure.points, inside)
     weights = measure.weights.numpy()
-    edges = _edges(tilts, weights, cloud_tilts)
-    masses = np.histogram(tilts, edges, weights=weights)[0]
+    edges = _edges(log_tilts, weights, cloud_log_tilts)
+    masses = np.histogram(log_tilts, edges, weights=weights)[0]
     split = find_split(edges, masses)
     phases = None
     if split is not None:
-        above = float(weights[tilts > split].sum())
-        phases = Phases(split, above, float((cloud_tilts > split).mean()))
+        above = float(weights[log_tilts > split].sum())
+        phases = Phases(split, above, float((cloud_log_tilts > split).mean()))
     exact = measure.sample(N_EXACT, generator=generator).to(torch.float64)
-    return Marginals(cloud_tilts, edges, masses, phases, _views(cloud, exact, measure))
+    return Marginals(cloud_log_tilts, edges, masses, phases, _views(cloud, exact, measure))
 
 
 def find_split(edges: Array, masses: Array) -> float | None:
@@ -129,22 +129,23 @@ def find_split(edges: Array, masses: Array) -> float | None:
     return float((edges[deepest] + edges[deepest + 1]) / 2)
 
 
-def _tilts(problem: Problem, dual: Tensor, points: Tensor, inputs: Tensor) -> Array:
+def _log_tilts(problem: Problem, dual: Tensor, points: Tensor, inputs: Tensor) -> Array:
     """e(u) at each row of `points` (M, r), the inputs (n, r) in the same coordinates."""
     exact = replace(problem, x=problem.x.double(), y=problem.y.double(), w=problem.w.double())
     parts = [
-        tilt(exact, dual, exact.sigma.value_(tile @ inputs.T)) for tile in torch.split(points, TILE)
+        log_tilt(exact, dual, exact.sigma.value_(tile @ inputs.T))
+        for tile in torch.split(points, TILE)
     ]
     values: Array = torch.cat(parts).numpy()
     return values
 
 
-def _edges(tilts: Array, weights: Array, cloud_tilts: Array) -> Array:
+def _edges(log_tilts: Array, weights: Array, cloud_log_tilts: Array) -> Array:
     """Bins for all of the cloud, and for all but a 10,000th of the mass."""
-    order = tilts.argsort()
+    order = log_tilts.argsort()
     ends = np.searchsorted(weights[order].cumsum(), [5e-5, 1 - 5e-5]).clip(max=len(order) - 1)
-    low, high = tilts[order][ends]
-    low, high = min(low, cloud_tilts.min()), max(high, cloud_tilts.max())
+    low, high = log_tilts[order][ends]
+    low, high = min(low, cloud_log_tilts.min()), max(high, cloud_log_tilts.max())
     return np.linspace(low, max(high, low + 1e-9), N_BINS + 1)
 
 

@@ -45,19 +45,19 @@ def run(out, *options):
 
 
 def no_way(ascent, _):
-    """A climb that gives up after one step."""
+    """An ascent that gives up after one step."""
     ascent.log.record(0.01, 0.4, 0.5, 60.0)
     return False
 
 
 def one_step(ascent, _):
-    """A climb that has arrived where it begins."""
+    """An ascent that has arrived where it begins."""
     ascent.log.record(0.0, 0.4, 1.0, 60.0)
     return True
 
 
 def no_step(_, __):
-    """A climb that gives up before its first step."""
+    """An ascent that gives up before its first step."""
     return False
 
 
@@ -69,28 +69,28 @@ def beyond(small, *_, **__):
     return Edge(1.25, torch.eye(small.n_inputs, dtype=torch.float64)[0], 1.5, exact=False)
 
 
-CLIMB, FLOW_ALONE, PROPOSAL = (
-    {"gibbs.solver.ascent.Ascent.climb": no_way, "gibbs.solver.minimizer.build_bridge": no_bridge},
-    {"gibbs.solver.ascent.Ascent.climb": no_step, "gibbs.solver.minimizer.build_bridge": no_bridge},
+ASCENT, DESCENT_ALONE, PROPOSAL = (
+    {"gibbs.solver.ascent.Ascent.run": no_way, "gibbs.solver.minimizer.build_bridge": no_bridge},
+    {"gibbs.solver.ascent.Ascent.run": no_step, "gibbs.solver.minimizer.build_bridge": no_bridge},
     {
         "gibbs.solver.ascent.Ascent.propose": no_bridge,
         "gibbs.solver.minimizer.build_bridge": no_bridge,
     },
 )
-OUTSIDE = {"gibbs.solver.ascent.Ascent.climb": one_step, "gibbs.solver.minimizer.edge": beyond}
+OUTSIDE = {"gibbs.solver.ascent.Ascent.run": one_step, "gibbs.solver.minimizer.edge": beyond}
 RELU = ["--activation", "relu"]
 # Options, what is patched, words of the refusal of the solver, and of the neurons.
-FLOW = "the measure is that of a flow of u"
+DESCENT = "the measure is that of a descent in the law of u"
 EDGE = "kappa = (gamma/lambda) |W G^T max(0, X v)| is 1.25 >= 1"
 ENDS = {
     "certified": ([], {}, "", ""),
-    "refused by the climb": ([], CLIMB, FLOW, "no bridge to mu_G"),
-    "refused by the climb, before a step": ([], FLOW_ALONE, FLOW, "no bridge to mu_G"),
-    "refused by the bridge": ([], PROPOSAL, FLOW, "no bridge to mu_G"),
-    "refused by the climb, relu": (
+    "refused by the ascent": ([], ASCENT, DESCENT, "no bridge to mu_G"),
+    "refused by the ascent, before a step": ([], DESCENT_ALONE, DESCENT, "no bridge to mu_G"),
+    "refused by the bridge": ([], PROPOSAL, DESCENT, "no bridge to mu_G"),
+    "refused by the ascent, relu": (
         RELU,
-        CLIMB | {"gibbs.solver.minimizer.edge": beyond},
-        FLOW,
+        ASCENT | {"gibbs.solver.minimizer.edge": beyond},
+        DESCENT,
         EDGE,
     ),
     "refused by the edge": (RELU, OUTSIDE, EDGE, EDGE),
@@ -150,7 +150,7 @@ def test_run_of_the_solver_in_every_end(end, tmp_path):
     assert len(one) == stored.metrics["steps"] == result.stderr.count("Newton step ")
     if options or not refused:
         return
-    assert "flow of u, round 150 of 150" in result.stderr
+    assert "descent in the law of u, round 150 of 150" in result.stderr
     judged = invoke("certify", tmp_path / "run", "--quiet")
     assert judged.exit_code == 0, judged.output
 
@@ -173,9 +173,9 @@ def test_certify_and_solve_in_every_end(end, tmp_path):
     assert ("closing" in figures) == bool(steps)
 
 
-@pytest.mark.parametrize("climb", [one_step, no_step])
-def test_frames_of_the_joint_flow_are_not_taken_for_stage_one(climb, monkeypatch, tmp_path):
-    monkeypatch.setattr(Ascent, "climb", climb)
+@pytest.mark.parametrize("ascent", [one_step, no_step])
+def test_frames_of_the_joint_flow_are_not_taken_for_stage_one(ascent, monkeypatch, tmp_path):
+    monkeypatch.setattr(Ascent, "run", ascent)
     out = tmp_path / "run"
     result = run(out, *SOLVER, "--stage-two", "flow", "--flow-steps", "20")
     assert result.exit_code == 0, result.output
@@ -202,8 +202,8 @@ def interrupts(name, monkeypatch, *, first=1):
 
 
 MOMENTS = {
-    "climb": ("gibbs.solver.ascent.gap_of", {}),
-    "flow": ("gibbs.solver.mean_field_flow.mala", {"gibbs.solver.ascent.Ascent.climb": no_way}),
+    "ascent": ("gibbs.solver.ascent.gap_of", {}),
+    "descent": ("gibbs.solver.marginal_descent.mala", {"gibbs.solver.ascent.Ascent.run": no_way}),
     "replays": ("gibbs.solver.minimizer.Replay", {}),
 }
 
@@ -292,9 +292,11 @@ def check_warmer(warmer, out):
 
 
 def test_lower_beta_of_the_solver_has_the_bounds_that_were_told(monkeypatch, tmp_path):
-    climb = Ascent.climb
+    ascent = Ascent.run
     monkeypatch.setattr(
-        Ascent, "climb", lambda self, n: no_way(self, n) if self.small.beta > 5 else climb(self, n)
+        Ascent,
+        "run",
+        lambda self, n: no_way(self, n) if self.small.beta > 5 else ascent(self, n),
     )
     monkeypatch.setattr("gibbs.solver.minimizer.build_bridge", no_bridge)
     assert run(tmp_path / "first", *SOLVER).exit_code == 0

@@ -24,8 +24,8 @@ def noise(measure, oracle, n):
     problem = measure.problem
     variance = problem.n_features / (problem.beta * problem.decay)
     grid = torch.tensor(oracle.grid)
-    pulls = problem.sigma(grid @ problem.x.T) @ torch.tensor(oracle.dual_point) @ problem.w.T
-    squares = (problem.gamma / problem.decay) ** 2 * pulls.square().sum(1) + variance
+    fields = problem.sigma(grid @ problem.x.T) @ torch.tensor(oracle.dual_point) @ problem.w.T
+    squares = (problem.gamma / problem.decay) ** 2 * fields.square().sum(1) + variance
     values = problem.sigma(grid @ problem.x.T).square().sum(1)
     total = float(torch.tensor(oracle.weights) @ (values * squares))
     size = float(np.square(oracle.features).sum())

@@ -19,31 +19,31 @@ from eval.theory.projection import Projected, projected_squares
 from gibbs import (
     GibbsMeasure,
     Particles,
-    potential_gradient,
+    first_variation_gradient,
     regularized_loss,
     sample_normal,
     sample_prior,
     solve_gibbs,
 )
-from gibbs.model.energy import pull
-from gibbs.solver.dual import tilt
+from gibbs.model.energy import feature_gradient
+from gibbs.solver.dual import log_tilt
 
 TINY = line_problem([0.9, -0.4, 0.3], p=1, q=1, counts=[3], beta=4.0, gamma=1.5, lambda_rho=0.3)
 C = torch.tensor([[-0.2], [0.1], [-0.05]], dtype=torch.float64)
 G = torch.tensor([[-0.1], [-0.15], [0.02]], dtype=torch.float64)
 
 
-def on_a_plane(problem, dual, tilted, w):
+def on_a_plane(problem, coefficients, dual, w):
     """Gradients of dE/drho by autograd at every (a, u) of a grid, and the masses there."""
     beta, decay, gamma = problem.beta, problem.decay, problem.gamma
     axis = torch.linspace(-9, 9, 401, dtype=torch.float64) / math.sqrt(beta * decay)
     theta = torch.cartesian_prod(axis, axis).requires_grad_()
     a, u = theta[:, :1], theta[:, 1:]
     s, own = torch.sigmoid(u @ problem.x.T), problem.w
-    pull, tilting = s @ dual @ own.T, s @ tilted @ own.T
-    strength = beta * gamma**2 / (2 * decay)
-    log_density = strength * (tilting.square() - pull.square()).sum(1)
-    log_density = log_density - beta * gamma * (a * pull).sum(1)
+    c, c_dual = s @ coefficients @ own.T, s @ dual @ own.T
+    scale = beta * gamma**2 / (2 * decay)
+    log_density = scale * (c_dual.square() - c.square()).sum(1)
+    log_density = log_density - beta * gamma * (a * c).sum(1)
     log_density = log_density - beta * decay / 2 * theta.square().sum(1)
     mass = torch.softmax(log_density.detach(), 0)
     h = (mass[:, None] * s.detach()).T @ a.detach()
@@ -54,11 +54,11 @@ def on_a_plane(problem, dual, tilted, w):
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.6])
-@pytest.mark.parametrize(("dual", "tilted"), [(G, G), (C, G)])
-def test_eps_s_of_a_gibbs_form_is_that_of_autograd_on_the_plane(dual, tilted, factor):
+@pytest.mark.parametrize(("coefficients", "dual"), [(G, G), (C, G)])
+def test_eps_s_of_a_gibbs_form_is_that_of_autograd_on_the_plane(coefficients, dual, factor):
     w = factor * TINY.w
-    mass, gradient, theta, h = on_a_plane(TINY, dual, tilted, w)
-    law = law_of(TINY, gibbs_form(TINY, dual, tilted), w=w)
+    mass, gradient, theta, h = on_a_plane(TINY, coefficients, dual, w)
+    law = law_of(TINY, gibbs_form(TINY, coefficients, dual), w=w)
     squares = mass @ gradient.square()
     assert law.stationarity.exact
     assert law.stationarity.in_a == pytest.approx(float(squares[0].sqrt()), rel=1e-8)
@@ -99,7 +99,7 @@ def test_the_minimizer_is_stationary_and_its_features_are_the_resolvents():
 def test_a_cloud_without_noise_has_an_exact_eps_s():
     problem = dataclasses.replace(small_problem(), beta=math.inf)
     cloud = sample_normal(problem, 50, generator=seeded())
-    gradient = potential_gradient(problem, cloud)
+    gradient = first_variation_gradient(problem, cloud)
     value = math.sqrt(float(gradient.a.square().sum() + gradient.u.square().sum()) / 50)
     eps = law_of(problem, cloud).stationarity
     assert eps.exact
@@ -130,8 +130,8 @@ NO_NOISE = Defect(
 def parts_of(problem, measure, cloud):
     """Squares of both parts from a cloud, and by quadrature."""
     exact, law = law_of(problem, measure).stationarity, law_of(problem, cloud)
-    pulls = pull(law.residual, law.w, problem.gamma)
-    found = projected_squares(law.problem, cloud, law.kernel, pulls)
+    p = feature_gradient(law.residual, law.w, problem.gamma)
+    found = projected_squares(law.problem, cloud, law.kernel, p)
     return zip(found, (exact.in_a**2, exact.in_u**2), strict=True)
 
 
@@ -174,12 +174,12 @@ def test_eps_s_of_a_cloud_at_the_start_is_accurate():
 @statistical(alarm=1e-4, defect=SQUARES_OFF)
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
 def test_a_cloud_of_the_wrong_width_is_seen_without_data(activation):
-    # N(0, I) at beta lambda = 2.5 and no pull: grad = (lambda - 1/beta) theta.
+    # N(0, I) at beta lambda = 2.5 and no gradient of the loss: grad = (lambda - 1/beta) theta.
     problem = line_problem(LINE, beta=50.0, lambda_rho=0.05, gamma=1e-9, activation=activation)
     law = law_of(problem, sample_normal(problem, 20_000, generator=seeded()))
-    pulls = torch.zeros(4, 3, dtype=torch.float64)
+    p = torch.zeros(4, 3, dtype=torch.float64)
     cloud = sample_normal(problem, 20_000, generator=seeded())
-    a, u = projected_squares(law.problem, cloud, law.kernel, pulls)
+    a, u = projected_squares(law.problem, cloud, law.kernel, p)
     assert a.square == pytest.approx(3 * 0.03**2, abs=6 * a.stderr)
     # A second derivative with a kink is no function: nothing is said of u.
     assert u.square == (0 if activation == "relu" else pytest.approx(0.03**2, abs=6 * u.stderr))
@@ -211,14 +211,14 @@ def replayed(problem, n, k, count=6):
     """A Monte Carlo measure: prior draws weighted to mu_G, each replay with its own Z."""
     dual = -problem.y / problem.n_samples
     u = sample_prior(problem, n * count, generator=seeded(k)).u
-    tilts = tilt(problem, dual, problem.sigma(u @ problem.x.T))
-    log_z = torch.logsumexp(tilts, 0)
+    log_tilts = log_tilt(problem, dual, problem.sigma(u @ problem.x.T))
+    log_z = torch.logsumexp(log_tilts, 0)
     return GibbsMeasure(
         problem=problem,
         dual=dual,
-        tilt=dual,
+        coefficients=dual,
         points=u,
-        weights=torch.exp(tilts - log_z),
+        weights=torch.exp(log_tilts - log_z),
         log_z=float(log_z) - math.log(n * count),
         basis=torch.eye(problem.n_inputs, dtype=torch.float64),
         replays=torch.arange(count).repeat_interleave(n),
@@ -233,9 +233,9 @@ def test_leaving_out_a_draw_leaves_its_z_out():
         math.exp(measure.log_z), rel=1e-12
     )
     # By hand: the draws of the others alone.
-    tilts = tilt(problem, measure.tilt, problem.sigma(measure.points[50:] @ problem.x.T))
-    assert parts[0].log_z == pytest.approx(float(torch.logsumexp(tilts, 0)) - math.log(250))
-    assert torch.allclose(parts[0].weights, torch.softmax(tilts, 0))
+    log_tilts = log_tilt(problem, measure.dual, problem.sigma(measure.points[50:] @ problem.x.T))
+    assert parts[0].log_z == pytest.approx(float(torch.logsumexp(log_tilts, 0)) - math.log(250))
+    assert torch.allclose(parts[0].weights, torch.softmax(log_tilts, 0))
     with pytest.raises(ValueError, match="independent draws"):
         parts[0].without(0)
 
@@ -301,7 +301,7 @@ def test_a_truncated_law_has_an_upper_bound():
     assert (law.moment, law.mismatch) == (None, None)
     assert "upper bound" in law.stationarity.how
     neurons = measure.sample(20_000, generator=seeded())
-    drift, score = potential_gradient(problem, neurons), measure.score(neurons)
+    drift, score = first_variation_gradient(problem, neurons), measure.score(neurons)
     a, u = drift.a + score.a / problem.beta, drift.u + score.u / problem.beta
     value = math.sqrt(float(a.square().sum() + u.square().sum()) / len(neurons))
     assert value < law.stationarity.value < 1.5 * value

@@ -15,8 +15,8 @@ from gibbs import (
     Piecewise,
     data_loss,
     features,
+    first_variation_gradient,
     outputs,
-    potential_gradient,
     run_langevin,
     sample_normal,
 )
@@ -175,10 +175,10 @@ def test_zero_temperature_is_descent_by_autograd(activation, radius):
     for _ in range(6):
         a.requires_grad_()
         u.requires_grad_()
-        reach = a if radius is None else gibbs.truncate(a, radius)
+        truncated = a if radius is None else gibbs.truncate(a, radius)
         value = {"softplus": torch.nn.functional.softplus}.get(activation)
         value = value or getattr(torch, activation)
-        h = value(problem.x @ u.T) @ reach / len(a)
+        h = value(problem.x @ u.T) @ truncated / len(a)
         loss = data_loss(outputs(h, problem.w, problem.gamma), problem.y) * len(a)
         loss = loss + problem.decay / 2 * (a.square().sum() + u.square().sum())
         grad_a, grad_u = torch.autograd.grad(loss, (a, u))
@@ -264,7 +264,7 @@ def test_gradients_and_features_are_those_of_the_whole_cloud():
     h = features(problem.x, cloud, problem.sigma)
     torch.testing.assert_close(seen["features"], h)
     torch.testing.assert_close(seen["outputs"], outputs(h, problem.w, problem.gamma))
-    gradient = potential_gradient(problem, cloud)
+    gradient = first_variation_gradient(problem, cloud)
     norm = float((gradient.a.square().sum() + gradient.u.square().sum()).div(600).sqrt())
     assert float(result.history["gradient_norm"][0]) == pytest.approx(norm, rel=1e-10)
     assert torch.equal(result.particles.a, cloud.a)

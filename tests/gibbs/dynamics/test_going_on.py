@@ -55,7 +55,7 @@ def test_a_run_that_goes_on_ends_bitwise_as_if_it_had_not_stopped(settings):
     start = sample_normal(problem, 600, generator=seeded())
     snapshots = []
 
-    def run(resume=None, keep=None):
+    def run(resume=None, on_record=None):
         generator = seeded(7)
         return run_langevin(
             problem,
@@ -64,7 +64,7 @@ def test_a_run_that_goes_on_ends_bitwise_as_if_it_had_not_stopped(settings):
             generator=generator,
             observers={"collected": Collected()},
             every=4,
-            keep=keep,
+            on_record=on_record,
             resume=resume,
             **settings,
         )
@@ -74,7 +74,7 @@ def test_a_run_that_goes_on_ends_bitwise_as_if_it_had_not_stopped(settings):
         copies = {name: value.clone() for name, value in taken.tensors.items()}
         snapshots.append(dataclasses.replace(taken, tensors=copies))
 
-    whole = run(keep=keep)
+    whole = run(on_record=keep)
     assert [snapshot.step for snapshot in snapshots] == [0, 4, 8, 12, 16, 20, 23]
     for snapshot in snapshots:
         again = run(resume=snapshot)
@@ -96,7 +96,7 @@ def kept_snapshots(problem, start, **settings):
         tensors = {name: value.clone() for name, value in taken.tensors.items()}
         kept[step] = dataclasses.replace(taken, tensors=tensors)
 
-    run_langevin(problem, start, generator=seeded(1), keep=keep, **settings)
+    run_langevin(problem, start, generator=seeded(1), on_record=keep, **settings)
     return kept
 
 
@@ -177,7 +177,7 @@ def test_a_stopped_run_keeps_no_snapshot_of_its_end():
         generator=seeded(),
         observers={"stop": stop},
         every=5,
-        keep=lambda step, _: steps.append(step),
+        on_record=lambda step, _: steps.append(step),
     )
     assert steps == [0, 5]
 

@@ -43,8 +43,8 @@ def test_joint_flow_at_temperature_zero_is_descent_by_autograd(radius, weighted)
     for k in range(7):
         for tensor in (a, u, w):
             tensor.requires_grad_()
-        reach = a if radius is None else truncate(a, radius)
-        z = problem.gamma * (torch.tanh(problem.x @ u.T) @ reach / len(a)) @ w
+        truncated = a if radius is None else truncate(a, radius)
+        z = problem.gamma * (torch.tanh(problem.x @ u.T) @ truncated / len(a)) @ w
         loss = (share[:, None] * (z - problem.y).square()).sum() / 18
         total = loss + 0.1 * w.square().sum()
         total = total + problem.decay / 2 * (a.square().sum() + u.square().sum()) / len(a)

@@ -18,8 +18,8 @@ from gibbs import (
     StopRun,
     data_loss,
     features,
+    first_variation_gradient,
     outputs,
-    potential_gradient,
     run_langevin,
     sample_normal,
     sample_prior,
@@ -36,7 +36,7 @@ def test_zero_temperature_is_gradient_descent(radius, budget, monkeypatch):
     result = run_langevin(problem, start, n_steps=5, step_size=0.3, generator=seeded())
     cloud = start
     for _ in range(5):
-        gradient = potential_gradient(problem, cloud)
+        gradient = first_variation_gradient(problem, cloud)
         cloud = Particles(cloud.a - 0.3 * gradient.a, cloud.u - 0.3 * gradient.u)
     torch.testing.assert_close(result.particles.a, cloud.a, atol=1e-12, rtol=1e-10)
     torch.testing.assert_close(result.particles.u, cloud.u, atol=1e-12, rtol=1e-10)
@@ -160,7 +160,7 @@ def test_minibatch_steps_are_those_of_the_batches():
     for _ in range(7):
         rows = batches.draw()
         x, y = problem.x[rows], problem.y[rows]
-        gradient = potential_gradient(dataclasses.replace(problem, x=x, y=y), cloud)
+        gradient = first_variation_gradient(dataclasses.replace(problem, x=x, y=y), cloud)
         cloud = Particles(cloud.a - 0.3 * gradient.a, cloud.u - 0.3 * gradient.u)
     torch.testing.assert_close(result.particles.a, cloud.a, atol=1e-12, rtol=1e-10)
     torch.testing.assert_close(result.particles.u, cloud.u, atol=1e-12, rtol=1e-10)
@@ -180,13 +180,13 @@ def test_minibatches_cover_each_epoch_and_average_to_the_full_gradient():
     # One step from one start, averaged over the batches of an epoch, is the full step in
     # that part of the gradient which is linear in the residual; at fixed features it all is.
     start = sample_normal(problem, 30, generator=seeded())
-    full = potential_gradient(problem, start)
+    full = first_variation_gradient(problem, start)
     parts = []
     batches = Batches(12, 4, seeded(5))
     for _ in range(3):
         rows = batches.draw()
         x, y = problem.x[rows], problem.y[rows]
-        parts.append(potential_gradient(dataclasses.replace(problem, x=x, y=y), start))
+        parts.append(first_variation_gradient(dataclasses.replace(problem, x=x, y=y), start))
     torch.testing.assert_close(torch.stack([g.u for g in parts]).mean(0), full.u)
     torch.testing.assert_close(torch.stack([g.a for g in parts]).mean(0), full.a)
 
@@ -214,7 +214,7 @@ def test_history_records_the_state_before_each_stride_and_the_end():
     )
     assert steps == result.history["step"].tolist() == [0, 10, 20, 25]
     torch.testing.assert_close(result.history["loss again"], result.history["loss"])
-    first = potential_gradient(problem, start)
+    first = first_variation_gradient(problem, start)
     norm = (first.a.square().sum() + first.u.square().sum()).div(50).sqrt()
     assert float(result.history["gradient_norm"][0]) == pytest.approx(float(norm))
     weight = (start.a.square().sum() + start.u.square().sum()) / 50

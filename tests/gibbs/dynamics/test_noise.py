@@ -53,7 +53,7 @@ def test_delayed_noise_has_the_covariances_of_the_chain_and_of_what_was_seen():
             gained = 0.0 if glimpse is None else glimpse.gain @ glimpse.draws[index]
             tile[1:] = rate * (tile[1:] + gained)
         noise.end()
-    noise.settle()
+    noise.flush()
     end = cloud.particles().u.T
     variances = [0.0]
     for _ in batches:

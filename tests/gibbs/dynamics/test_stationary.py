@@ -45,7 +45,7 @@ def second_moments(measure):
     problem, weights = measure.problem, measure.weights
     u = measure.points @ measure.basis.T
     scale = -problem.gamma / problem.decay
-    means = scale * problem.sigma(u @ problem.x.T) @ measure.dual @ problem.w.T
+    means = scale * problem.sigma(u @ problem.x.T) @ measure.coefficients @ problem.w.T
     prior = torch.eye(problem.n_features, dtype=torch.float64) / (problem.beta * problem.decay)
     return prior + (means.T * weights) @ means, (u.T * weights) @ u
 

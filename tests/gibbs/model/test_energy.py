@@ -12,9 +12,9 @@ from gibbs import (
     data_loss,
     features,
     first_variation,
+    first_variation_gradient,
     kernel,
     outputs,
-    potential_gradient,
     regularized_loss,
     sample_normal,
     truncate,
@@ -68,7 +68,7 @@ def test_gradient_is_n_times_the_gradient_of_the_loss(activation, radius):
     loss = loss + problem.decay / 2 * (a.square().sum() + u.square().sum()) / len(cloud)
     grad_a, grad_u = torch.autograd.grad(len(cloud) * loss, (a, u))
     still = Particles(a.detach(), u.detach())
-    ours = potential_gradient(problem, still)
+    ours = first_variation_gradient(problem, still)
     torch.testing.assert_close(ours.a, grad_a, atol=1e-10, rtol=1e-10)
     torch.testing.assert_close(ours.u, grad_u, atol=1e-10, rtol=1e-10)
     torch.testing.assert_close(regularized_loss(problem, still), loss.detach())
@@ -87,7 +87,7 @@ def test_first_variation_has_that_gradient_at_a_frozen_residual(radius):
     potential = potential + problem.decay / 2 * (a.square().sum(1) + u.square().sum(1))
     torch.testing.assert_close(first_variation(problem, cloud, residual), potential.detach())
     grad_a, grad_u = torch.autograd.grad(potential.sum(), (a, u))
-    ours = potential_gradient(problem, cloud)
+    ours = first_variation_gradient(problem, cloud)
     torch.testing.assert_close(ours.a, grad_a, atol=1e-12, rtol=1e-10)
     torch.testing.assert_close(ours.u, grad_u, atol=1e-12, rtol=1e-10)
 
@@ -122,9 +122,9 @@ def test_tangent_kernel_is_the_jacobian_product(radius):
 def test_tiles_change_nothing_beyond_summation_order(monkeypatch):
     problem = small_problem(**SETTINGS)
     cloud = sample_normal(problem, 100, generator=seeded())
-    whole = potential_gradient(problem, cloud)
+    whole = first_variation_gradient(problem, cloud)
     monkeypatch.setattr(gibbs.model.network, "NEURON_TILE", 7)
-    tiled = potential_gradient(problem, cloud)
+    tiled = first_variation_gradient(problem, cloud)
     torch.testing.assert_close(tiled.a, whole.a, atol=1e-14, rtol=1e-12)
     torch.testing.assert_close(tiled.u, whole.u, atol=1e-14, rtol=1e-12)
 

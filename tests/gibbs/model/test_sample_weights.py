@@ -16,13 +16,13 @@ from gibbs import (
     data_loss,
     features,
     first_variation,
-    potential_gradient,
+    first_variation_gradient,
     regularized_loss,
     run_langevin,
     sample_normal,
     solve_gibbs,
 )
-from gibbs.model.energy import pull
+from gibbs.model.energy import feature_gradient
 from gibbs.solver.dual import (
     Tilted,
     dual_value,
@@ -109,14 +109,16 @@ def test_energies(truncation):
     torch.testing.assert_close(
         regularized_loss(problem, particles), regularized_loss(repeated, particles)
     )
-    forces = pull(z - problem.y, problem.w, problem.gamma, problem.sample_weight)
-    all_forces = pull(z_repeated - repeated.y, problem.w, problem.gamma)
-    torch.testing.assert_close(forces, summed(all_forces))
+    feature_gradients = feature_gradient(
+        z - problem.y, problem.w, problem.gamma, problem.sample_weight
+    )
+    all_feature_gradients = feature_gradient(z_repeated - repeated.y, problem.w, problem.gamma)
+    torch.testing.assert_close(feature_gradients, summed(all_feature_gradients))
     torch.testing.assert_close(
         first_variation(problem, particles, z - problem.y),
         first_variation(repeated, particles, z_repeated - repeated.y),
     )
-    this, that = (potential_gradient(p, particles) for p in (problem, repeated))
+    this, that = (first_variation_gradient(p, particles) for p in (problem, repeated))
     torch.testing.assert_close(this.a, that.a)
     torch.testing.assert_close(this.u, that.u)
 
@@ -130,7 +132,7 @@ def test_gradient_is_that_of_the_weighted_loss():
     loss = (problem.sample_weight * squares).mean() / 2
     loss = loss + problem.decay / 2 * (a.square().sum() + u.square().sum()) / len(a)
     loss.backward()
-    found = potential_gradient(problem, cloud)
+    found = first_variation_gradient(problem, cloud)
     torch.testing.assert_close(found.a, len(a) * a.grad)
     torch.testing.assert_close(found.u, len(a) * u.grad)
 
@@ -225,12 +227,14 @@ def test_minimizer_by_quadrature(settings):
         torch.testing.assert_close(
             this.measure.features(x), that.measure.features(x), rtol=1e-5, atol=1e-6
         )
-    torch.testing.assert_close(this.measure.dual, summed(that.measure.dual), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(
+        this.measure.coefficients, summed(that.measure.coefficients), rtol=1e-5, atol=1e-7
+    )
     # At the minimizer the free energy is the dual value, and G_i = s_i (Z_i - Y_i)/n.
     assert this.measure.free_energy() == pytest.approx(this.certificate.dual, rel=1e-6)
     z = problem.gamma * this.measure.features(problem.x) @ problem.w
     due = problem.sample_weight[:, None] * (z - problem.y) / problem.n_samples
-    torch.testing.assert_close(this.measure.tilt, due, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(this.measure.dual, due, rtol=1e-4, atol=1e-6)
     if settings.keys() <= {"d", "activation", "beta"}:
         oracle = gibbs_minimizer(repeated)
         assert this.certificate.dual == pytest.approx(oracle.dual, rel=1e-8)
@@ -260,7 +264,7 @@ def test_a_cloud_is_judged_alike():
 def test_a_measure_must_know_nothing_of_samples_that_are_left_out():
     problem, _ = weighted_and_repeated(d=1)
     everyone = solve_gibbs(replace(problem, sample_weight=None), generator=seeded()).measure
-    with pytest.raises(ValueError, match="tilt of 0 in every row whose sample_weight is 0"):
+    with pytest.raises(ValueError, match="dual of 0 in every row whose sample_weight is 0"):
         certify(problem, everyone, generator=seeded())
     warm = solve_gibbs(problem, generator=seeded(), warm_start=everyone)
     cold = solve_gibbs(problem, generator=seeded())

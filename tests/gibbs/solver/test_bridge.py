@@ -6,9 +6,9 @@ from support.defects import normals_off, statistical
 from support.problems import small_problem
 from support.seeds import seeded
 
-from gibbs.solver.bridge import build_bridge, log_ratio, resample, surround
+from gibbs.solver.bridge import build_bridge, fit_proposal, log_ratio, resample
 from gibbs.solver.mixture import Mixture, fit_mixture, standard_mixture
-from gibbs.solver.quadrature import settle
+from gibbs.solver.quadrature import refine_rule
 
 
 @pytest.fixture
@@ -63,21 +63,24 @@ def test_resampling_keeps_expected_counts():
 @pytest.mark.parametrize("start", ["prior", "fitted"])
 def test_a_bridge_estimates_the_normaliser_of_quadrature(start):
     problem = small_problem(d=2, beta=200.0, gamma=3.0, lambda_rho=0.01)
-    exact, _ = settle(problem, None)
+    exact, _ = refine_rule(problem, None)
     proposal = standard_mixture(2, 1 / math.sqrt(problem.beta * problem.decay))
     generator = seeded(3)
     settings = {"n_moves": 8, "generator": generator}
-    bridge, draw = build_bridge(problem, exact.dual, proposal, 4000, **settings)
+    bridge, sample = build_bridge(problem, exact.dual, proposal, 4000, **settings)
     if start == "fitted":
-        weights = draw.tilted(problem, exact.dual).weights
-        proposal = surround(problem, draw.u, weights, generator=generator)
-        bridge, draw = build_bridge(problem, exact.dual, proposal, 4000, **settings)
+        weights = sample.tilted(problem, exact.dual).weights
+        proposal = fit_proposal(problem, sample.u, weights, generator=generator)
+        bridge, sample = build_bridge(problem, exact.dual, proposal, 4000, **settings)
         assert len(bridge.levels) == 1
     found = torch.tensor(
-        [bridge.draw(4000, generator=generator).tilted(problem, exact.dual).log_z for _ in range(8)]
+        [
+            bridge.sample(4000, generator=generator).tilted(problem, exact.dual).log_z
+            for _ in range(8)
+        ]
     )
     error = float(found.std()) / math.sqrt(8)
     # Five standard errors: a false alarm in about 1 of 600 (Student's t with 7 degrees).
     assert abs(float(found.mean()) - exact.log_z) < 5 * error + 1e-4
-    ratio = log_ratio(problem, exact.dual, proposal, draw.u)
+    ratio = log_ratio(problem, exact.dual, proposal, sample.u)
     assert ratio.shape == (4000,)

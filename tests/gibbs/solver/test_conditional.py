@@ -16,7 +16,7 @@ from support.seeds import seeded
 from gibbs import GibbsMeasure, Particles, Problem, features, truncate
 from gibbs.solver import conditional as module
 from gibbs.solver.conditional import Conditional
-from gibbs.solver.dual import Tilted, dual_value, gap_of, newton_direction, outputs_of, tilt
+from gibbs.solver.dual import Tilted, dual_value, gap_of, log_tilt, newton_direction, outputs_of
 from gibbs.solver.measure import Target
 
 PULLS = (0.0, 1e-6, -0.003, 0.05, -0.4, 1.1, -3.0, 40.0, -1e3)
@@ -197,14 +197,16 @@ def test_gradient_of_the_target_agrees_with_autograd(radius):
     problem = small_problem(truncation=radius)
     dual = 0.1 * torch.randn(problem.y.shape, dtype=torch.float64, generator=seeded(1))
     u = torch.randn(20, 2, dtype=torch.float64, generator=seeded(2)).requires_grad_()
-    density, gradient, tilts = Target(problem, problem.x, dual)(u.detach())
+    density, gradient, log_tilts = Target(problem, problem.x, dual)(u.detach())
     values = problem.sigma(u @ problem.x.T)
-    torch.testing.assert_close(tilts, tilt(problem, dual, values).detach(), rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(
+        log_tilts, log_tilt(problem, dual, values).detach(), rtol=1e-13, atol=1e-13
+    )
     prior = problem.beta * problem.decay / 2 * u.square().sum(1)
-    pulls = values @ dual @ problem.w.T
-    by_hand = torch.autograd.grad((Conditional.of(problem).total(pulls) - prior).sum(), u)[0]
+    fields = values @ dual @ problem.w.T
+    by_hand = torch.autograd.grad((Conditional.of(problem).total(fields) - prior).sum(), u)[0]
     torch.testing.assert_close(gradient, by_hand, rtol=1e-8, atol=1e-8)
-    torch.testing.assert_close(density, (tilts - prior).detach())
+    torch.testing.assert_close(density, (log_tilts - prior).detach())
     single = Target(replace_dtype(problem), problem.x.float(), dual)(u.detach().float())
     torch.testing.assert_close(single[1].double(), gradient, rtol=1e-4, atol=1e-4)
 
@@ -242,18 +244,18 @@ def on_the_plane(problem):
     a = torch.linspace(-16, 16, 2401, dtype=torch.float64) * scale
     u = torch.linspace(-14, 14, 401, dtype=torch.float64) * scale
     values = problem.sigma(u[:, None] @ problem.x.T)
-    reach, w = truncate(a, problem.truncation), float(problem.w)
+    truncated, w = truncate(a, problem.truncation), float(problem.w)
     log_prior = -(a[:, None] ** 2 + u**2) / (2 * scale**2)
     log_prior -= torch.logsumexp(log_prior.flatten(), 0)
 
     def law(outputs):
         z = torch.tensor(outputs, dtype=torch.float64)
         force = problem.gamma * w / problem.n_samples * values @ (z - problem.y[:, 0])
-        log_law = log_prior - problem.beta * reach[:, None] * force
+        log_law = log_prior - problem.beta * truncated[:, None] * force
         return torch.softmax(log_law.flatten(), 0).reshape(log_law.shape)
 
     def miss(outputs):
-        return problem.gamma * w * (reach @ law(outputs) @ values).numpy() - outputs
+        return problem.gamma * w * (truncated @ law(outputs) @ values).numpy() - outputs
 
     found = root(miss, problem.y[:, 0].numpy() / 2, tol=1e-13)
     assert np.abs(miss(found.x)).max() < 1e-10
@@ -280,12 +282,12 @@ def on_a_line(problem, dual=None):
     return tilted, axis
 
 
-def measure_of(tilted, axis, dual=None):
+def measure_of(tilted, axis, coefficients=None):
     problem = tilted.problem
     return GibbsMeasure(
         problem=problem,
-        dual=tilted.dual if dual is None else dual,
-        tilt=tilted.dual,
+        coefficients=tilted.dual if coefficients is None else coefficients,
+        dual=tilted.dual,
         points=axis,
         weights=tilted.weights,
         log_z=tilted.log_z,
@@ -330,8 +332,8 @@ def test_measure_agrees_with_the_plane(solved):
     assert measure.kl_to_prior() == pytest.approx(plane.kl, rel=1e-7)
     assert measure.free_energy() == pytest.approx(dual_value(tilted), rel=1e-8)
     new = torch.tensor([[0.3], [-2.0]], dtype=torch.float64)
-    reach = truncate(plane.a, problem.truncation)
-    expected = plane.mean(reach, problem.sigma(plane.u[:, None] @ new.T))
+    truncated = truncate(plane.a, problem.truncation)
+    expected = plane.mean(truncated, problem.sigma(plane.u[:, None] @ new.T))
     torch.testing.assert_close(measure.features(new)[:, 0], expected, rtol=1e-8, atol=1e-9)
     neurons = Particles(plane.a[800:1600:80, None], plane.u[150:250:10, None])
     log_law = plane.weights[800:1600:80, 150:250:10].diagonal().log()

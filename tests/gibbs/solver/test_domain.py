@@ -11,9 +11,9 @@ from support.problems import small_problem
 from support.seeds import seeded
 
 from gibbs.solver.certificate import Certificate
-from gibbs.solver.domain import FOUND_LIMIT, Edge, edge, growth, in_domain, needed_reach, within
+from gibbs.solver.domain import FOUND_LIMIT, Edge, edge, growth, in_domain, needed_extent, within
 from gibbs.solver.dual import dual_value, dual_value_at, gap_of, residual
-from gibbs.solver.quadrature import certificate_at, quadrature_certificate, settle
+from gibbs.solver.quadrature import certificate_at, quadrature_certificate, refine_rule
 
 
 def relu_problem(d, **settings):
@@ -64,16 +64,16 @@ def relu_integrals(problem, dual):
     return math.log(total[0]), torch.tensor(total[1:] / total[0] * variance).reshape(n, n)
 
 
-def softplus_integrals(problem, dual, reach, points):
+def softplus_integrals(problem, dual, extent, points):
     """The same for softplus, by the trapezoidal rule on a square."""
     x, g, w = problem.x.numpy(), dual.numpy(), problem.w.numpy()
-    axis = np.linspace(-reach, reach, points) / np.sqrt(problem.beta * problem.decay)
+    axis = np.linspace(-extent, extent, points) / np.sqrt(problem.beta * problem.decay)
     mesh = np.meshgrid(*[axis] * problem.n_inputs, indexing="ij")
     grid = np.stack([m.ravel() for m in mesh], axis=1)
     log_prior = -problem.beta * problem.decay / 2 * np.square(grid).sum(1)
     values = np.logaddexp(0, grid @ x.T)
-    strength = problem.beta * problem.gamma**2 / (2 * problem.decay)
-    log_law = log_prior + strength * np.square(values @ g @ w.T).sum(1)
+    scale = problem.beta * problem.gamma**2 / (2 * problem.decay)
+    log_law = log_prior + scale * np.square(values @ g @ w.T).sum(1)
     weights = np.exp(log_law - logsumexp(log_law))
     log_z = float(logsumexp(log_law) - logsumexp(log_prior))
     return log_z, torch.tensor(values.T @ (weights[:, None] * values))
@@ -97,7 +97,7 @@ def test_dual_of_relu_against_the_closed_form(d, kappa):
     for seed in (5, 6):
         dual = scaled_dual(problem, kappa, seed)
         log_z, kernel = relu_integrals(problem, dual)
-        tilted, _ = settle(problem, dual)
+        tilted, _ = refine_rule(problem, dual)
         assert tilted.log_z == pytest.approx(log_z, rel=1e-10)
         torch.testing.assert_close(tilted.kernel, kernel, rtol=1e-8, atol=1e-12)
 
@@ -116,7 +116,7 @@ def test_solution_of_relu_against_the_closed_forms(d, beta, gamma, decay, seed):
     problem = small_problem(
         d=d, activation="relu", beta=beta, gamma=gamma, lambda_rho=decay, instance=seed
     )
-    tilted, _ = settle(problem, None)
+    tilted, _ = refine_rule(problem, None)
     check_solution(tilted, *relu_integrals(problem, tilted.dual))
     assert quadrature_certificate(tilted, 1e-6).certified
 
@@ -129,9 +129,9 @@ def test_solution_of_softplus_against_another_rule(d, beta, gamma, decay, seed, 
     problem = small_problem(
         d=d, activation="softplus", beta=beta, gamma=gamma, lambda_rho=decay, instance=seed
     )
-    tilted, _ = settle(problem, None)
-    reach, _ = needed_reach(problem, tilted.dual, edge(problem, tilted.dual))
-    check_solution(tilted, *softplus_integrals(problem, tilted.dual, 1.5 * reach, points))
+    tilted, _ = refine_rule(problem, None)
+    extent, _ = needed_extent(problem, tilted.dual, edge(problem, tilted.dual))
+    check_solution(tilted, *softplus_integrals(problem, tilted.dual, 1.5 * extent, points))
     assert quadrature_certificate(tilted, 1e-6).certified
 
 
@@ -141,8 +141,8 @@ def test_residual_is_minus_the_gradient(d, activation):
     problem = small_problem(n=5, d=d, activation=activation, beta=5.0, gamma=1.0, lambda_rho=0.2)
     dual, towards = scaled_dual(problem, 0.6), scaled_dual(problem, 0.6, 9)
     h = 1e-5
-    up, down = (dual_value(settle(problem, dual + s * h * towards)[0]) for s in (1, -1))
-    slope = -float((residual(problem, dual, settle(problem, dual)[0].kernel) * towards).sum())
+    up, down = (dual_value(refine_rule(problem, dual + s * h * towards)[0]) for s in (1, -1))
+    slope = -float((residual(problem, dual, refine_rule(problem, dual)[0].kernel) * towards).sum())
     assert (up - down) / (2 * h) == pytest.approx(slope, rel=1e-7)
 
 
@@ -197,7 +197,7 @@ def test_edge_with_kinks_that_coincide_and_a_row_of_zeros():
     scan = growth(problem, dual, on_circle(torch.linspace(0, 2 * math.pi, 200_001).double()))
     assert edge(problem, dual).kappa == pytest.approx(float(scan.max()), rel=1e-6)
     log_z, _ = relu_integrals(problem, dual)
-    assert settle(problem, dual)[0].log_z == pytest.approx(log_z, rel=1e-10)
+    assert refine_rule(problem, dual)[0].log_z == pytest.approx(log_z, rel=1e-10)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -236,7 +236,9 @@ def test_rank_two_in_twenty_dimensions(activation):
     basis = torch.linalg.qr(torch.randn(20, 2, dtype=torch.float64, generator=seeded(5)))[0]
     x = flat.x @ basis.T
     rows = torch.linalg.svd(x, full_matrices=False)[2][:2]
-    first, second = (settle(replace(flat, x=points), None)[0] for points in (flat.x, x @ rows.T))
+    first, second = (
+        refine_rule(replace(flat, x=points), None)[0] for points in (flat.x, x @ rows.T)
+    )
     assert dual_value(second) == pytest.approx(dual_value(first), rel=1e-10)
     torch.testing.assert_close(second.dual, first.dual, rtol=1e-7, atol=1e-10)
 

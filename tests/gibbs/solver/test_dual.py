@@ -13,13 +13,13 @@ from gibbs.solver.dual import (
     dual_value,
     gap_at,
     gap_of,
+    log_tilt,
     newton_direction,
     outputs_of,
     refit,
     residual,
     solve_ridge,
     tight_gap,
-    tilt,
 )
 
 
@@ -65,10 +65,10 @@ def maximizer(problem):
 def test_tilt_is_the_formula(plain):
     dual = random_dual(plain, 0)
     values = torch.rand(4, plain.n_samples, dtype=torch.float64, generator=seeded(1))
-    for row, found in zip(values, tilt(plain, dual, values).tolist(), strict=True):
-        pulled = plain.w @ dual.T @ row
+    for row, found in zip(values, log_tilt(plain, dual, values).tolist(), strict=True):
+        field = plain.w @ dual.T @ row
         factor = plain.beta * plain.gamma**2 / (2 * plain.decay)
-        assert found == pytest.approx(factor * float(pulled @ pulled))
+        assert found == pytest.approx(factor * float(field @ field))
 
 
 def test_weak_duality_at_random_points(problem):
@@ -90,7 +90,7 @@ def test_gradient_and_hessian_agree_with_autograd(plain):
 
     def value(flat):
         dual = flat.reshape(plain.y.shape)
-        log_z = torch.logsumexp(tilted.base + tilt(plain, dual, tilted.values), 0)
+        log_z = torch.logsumexp(tilted.base + log_tilt(plain, dual, tilted.values), 0)
         linear = (dual * plain.y).sum() + plain.n_samples / 2 * dual.square().sum()
         return -linear - log_z / plain.beta
 
@@ -156,12 +156,12 @@ def test_ridge_solves_its_equation(plain):
 
 
 def free_energy(problem, tilted, slopes):
-    """E(rho) relative to the prior, for u ~ mu_G and a given u by the pulls W C^T s(u)."""
+    """E(rho) relative to the prior, for u ~ mu_G and a given u by the local fields W C^T s(u)."""
     conditional = Conditional.of(problem)
     c = tilted.values @ slopes @ problem.w.T
     h = (tilted.values * tilted.weights[:, None]).T @ conditional.mean(c)
     loss = (problem.gamma * h @ problem.w - problem.y).square().sum() / (2 * problem.n_samples)
-    marginal = tilted.weights @ tilt(problem, tilted.dual, tilted.values) - tilted.log_z
+    marginal = tilted.weights @ log_tilt(problem, tilted.dual, tilted.values) - tilted.log_z
     given = tilted.weights @ conditional.divergence(c).sum(1)
     return float(loss + (marginal + given) / problem.beta)
 
@@ -195,7 +195,7 @@ def test_gap_of_another_law_on_the_same_points(problem):
     slopes = refit(other)
     # free_energy takes the marginal for mu_G: E e(u) - log Z in place of KL(mu | prior).
     energy = free_energy(problem, other, slopes)
-    energy -= float(other.weights @ tilt(problem, tilted.dual, tilted.values)) / problem.beta
+    energy -= float(other.weights @ log_tilt(problem, tilted.dual, tilted.values)) / problem.beta
     energy += (float(w @ (w / prior).log()) + tilted.log_z) / problem.beta
     found = gap_at(other, slopes) + float(w @ (w / w_tilted).log()) / problem.beta
     assert energy - dual_value(tilted) == pytest.approx(found, rel=1e-8)
@@ -212,8 +212,8 @@ def test_the_kernel_alone_gives_the_gap_without_truncation(plain):
 def divergence(tilted, slopes, best):
     """KL of the law of u ~ mu_G and of a given u by C, from that of another dual point."""
     problem, conditional = tilted.problem, Conditional.of(tilted.problem)
-    log_ratio = tilt(problem, tilted.dual, tilted.values) - tilted.log_z
-    log_ratio = log_ratio - tilt(problem, best.dual, best.values) + best.log_z
+    log_ratio = log_tilt(problem, tilted.dual, tilted.values) - tilted.log_z
+    log_ratio = log_ratio - log_tilt(problem, best.dual, best.values) + best.log_z
     c, c_best = (tilted.values @ dual @ problem.w.T for dual in (slopes, best.dual))
     value, slope = conditional.derivatives(c, 0, 1)
     given = (c - c_best) * slope - value + conditional.log_normalizer(c_best)

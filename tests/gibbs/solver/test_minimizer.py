@@ -21,8 +21,8 @@ from gibbs import (
 )
 from gibbs.solver import minimizer
 from gibbs.solver.certificate import Certificate, student_quantile
-from gibbs.solver.dual import gap_of, refit, tilt
-from gibbs.solver.quadrature import settle
+from gibbs.solver.dual import gap_of, log_tilt, refit
+from gibbs.solver.quadrature import refine_rule
 from gibbs.solver.rules import hermite_rule
 
 PROBLEMS = {
@@ -166,7 +166,7 @@ def test_intervals_cover_the_least_free_energy():
 def test_gap_bounds_the_distance_to_the_minimizer(name):
     """KL(rho | rho*)/beta <= gap at G's near and far from the best one, by quadrature."""
     problem = small_problem(**PROBLEMS[name])
-    best, _ = settle(problem, solve_gibbs(problem, generator=seeded()).measure.tilt)
+    best, _ = refine_rule(problem, solve_gibbs(problem, generator=seeded()).measure.dual)
     slope = problem.gamma / problem.decay * problem.w
     means = best.values @ best.dual @ slope.T
     for seed, scale in enumerate((1e-4, 1e-2, 0.3)):
@@ -174,8 +174,8 @@ def test_gap_bounds_the_distance_to_the_minimizer(name):
         tilted = best.at(best.dual * (1 + scale * noise))
         c = refit(tilted)
         apart = (tilted.values @ c @ slope.T - means).square().sum(1)
-        log_ratio = tilt(problem, tilted.dual, tilted.values) - tilted.log_z
-        log_ratio -= tilt(problem, best.dual, best.values) - best.log_z
+        log_ratio = log_tilt(problem, tilted.dual, tilted.values) - tilted.log_z
+        log_ratio -= log_tilt(problem, best.dual, best.values) - best.log_z
         kl = tilted.weights @ (log_ratio + problem.beta * problem.decay / 2 * apart)
         # The rule of the best G need not hold the far phases of another: equal up to its reach.
         assert -1e-9 <= float(kl) / problem.beta <= gap_of(tilted) + 1e-10
@@ -202,13 +202,13 @@ def test_warm_starts_lead_to_the_same_minimizer():
 
 
 def _first_too_high(monkeypatch):
-    sound_judge, factors = minimizer.judge, iter([1.02])
+    sound, factors = minimizer.replay_certificate, iter([1.02])
 
-    def judge(*args, **options):
-        certificate, phases = sound_judge(*args, **options)
+    def replay_certificate(*args, **options):
+        certificate, phases = sound(*args, **options)
         return replace(certificate, dual=next(factors, 1.0) * certificate.dual), phases
 
-    monkeypatch.setattr(minimizer, "judge", judge)
+    monkeypatch.setattr(minimizer, "replay_certificate", replay_certificate)
 
 
 FIRST_TOO_HIGH = Defect("the dual of the first solution is 2 % too high", _first_too_high)
@@ -405,45 +405,45 @@ def test_an_error_that_is_not_a_number_never_certifies():
     assert not _why_not(0.1, 1e-6, 1e-7, 1e-6, 6, 0.1)
 
 
-def test_a_phase_that_one_draw_holds_is_merged():
-    """Without that draw its kernel would be 0/0."""
-    from gibbs.solver.bridge import Draw, build_bridge, surround
-    from gibbs.solver.replays import judge
+def test_a_phase_that_one_replay_holds_is_merged():
+    """Without that replay its kernel would be 0/0."""
+    from gibbs.solver.bridge import WeightedSample, build_bridge, fit_proposal
+    from gibbs.solver.replays import replay_certificate
 
     problem = small_problem(**PROBLEMS["d1-sigmoid-beta1000-gamma3.0-decay0.001"])
     measure = solve_gibbs(
         problem, method="monte_carlo", n_particles=4000, generator=seeded()
     ).measure
-    proposal = surround(problem, measure.points, measure.weights, generator=seeded(1))
-    bridge, _ = build_bridge(problem, measure.tilt, proposal, 4000, n_moves=3, generator=seeded(2))
-    draws = [bridge.draw(4000, generator=seeded(3 + k)) for k in range(6)]
-    whole, _ = judge(bridge, draws, 0.1, generator=seeded(9))
-    far = [draw.u.norm(dim=1) > draw.u.norm(dim=1).median() * 3 for draw in draws]
+    proposal = fit_proposal(problem, measure.points, measure.weights, generator=seeded(1))
+    bridge, _ = build_bridge(problem, measure.dual, proposal, 4000, n_moves=3, generator=seeded(2))
+    replays = [bridge.sample(4000, generator=seeded(3 + k)) for k in range(6)]
+    whole, _ = replay_certificate(bridge, replays, 0.1, generator=seeded(9))
+    far = [each.u.norm(dim=1) > each.u.norm(dim=1).median() * 3 for each in replays]
     some = [
-        Draw(d.u[~f], d.base[~f], d.least_size, d.variance, d.proposal) if k else d
-        for k, (d, f) in enumerate(zip(draws, far, strict=True))
+        WeightedSample(d.u[~f], d.base[~f], d.least_size, d.variance, d.proposal) if k else d
+        for k, (d, f) in enumerate(zip(replays, far, strict=True))
     ]
-    judged, phases = judge(bridge, some, 0.1, generator=seeded(9))
+    judged, phases = replay_certificate(bridge, some, 0.1, generator=seeded(9))
     assert math.isfinite(judged.gap_stderr)
     assert len(phases.masses) <= len(whole.phase_masses)
 
 
 def test_mass_that_the_proposal_misses_is_found_and_refused():
-    """Draws near the prior alone agree with each other; scouts find the other phase."""
+    """Replays near the prior alone agree with each other; other chains find the other phase."""
     from gibbs.solver.bridge import build_bridge
     from gibbs.solver.mixture import standard_mixture
-    from gibbs.solver.replays import judge
+    from gibbs.solver.replays import replay_certificate
 
     problem = small_problem(**PROBLEMS["d1-sigmoid-beta1000-gamma3.0-decay0.001"])
-    dual = solve_gibbs(problem, generator=seeded()).measure.tilt
+    dual = solve_gibbs(problem, generator=seeded()).measure.dual
     near = standard_mixture(1, 1 / math.sqrt(problem.beta * problem.decay)).widened(
         1.5, standard_mixture(1, 1 / math.sqrt(problem.beta * problem.decay)), 0.05
     )
     bridge, _ = build_bridge(problem, dual, near, 3000, n_moves=3, generator=seeded(2))
-    draws = [bridge.draw(3000, generator=seeded(3 + k)) for k in range(6)]
-    judged, _ = judge(bridge, draws, 0.5, generator=seeded(9))
+    replays = [bridge.sample(3000, generator=seeded(3 + k)) for k in range(6)]
+    judged, _ = replay_certificate(bridge, replays, 0.5, generator=seeded(9))
     assert not judged.certified
-    assert "starts from elsewhere" in judged.reason
+    assert "the proposal misses mass" in judged.reason
     assert judged.dual_interval == (0.0, judged.prior_energy)
 
 
@@ -469,7 +469,7 @@ def test_warm_starts_and_clouds_that_do_not_fit_are_named():
         solve_gibbs(problem, warm_start=other, generator=seeded())
     fewer = replace(problem, x=problem.x[:3], y=problem.y[:3])
     measure = solve_gibbs(fewer, n_particles=500, generator=seeded()).measure
-    with pytest.raises(ValueError, match=r"measure must have a tilt of shape"):
+    with pytest.raises(ValueError, match=r"measure must have a dual of shape"):
         certify(problem, measure, generator=seeded())
     broken = Particles(torch.zeros(5, 3).double(), torch.full((5, 3), math.nan).double())
     with pytest.raises(ValueError, match="particles must be finite"):

@@ -10,10 +10,10 @@ from support.seeds import seeded
 
 from gibbs import certify, solve_gibbs
 from gibbs.solver import quadrature
-from gibbs.solver.dual import dual_value, gap_of, refit, tilt
+from gibbs.solver.dual import dual_value, gap_of, log_tilt, refit
 from gibbs.solver.mixture import Mixture
 from gibbs.solver.phases import choose_masses, find_phases, phase_gap, phase_kernels
-from gibbs.solver.quadrature import settle
+from gibbs.solver.quadrature import refine_rule
 
 TWO_PHASES = {
     "d": 1,
@@ -29,11 +29,11 @@ TWO_PHASES = {
 def rule():
     """A quadrature rule near the minimizer of a problem with two phases, and its phases."""
     problem = small_problem(**TWO_PHASES)
-    tilted, grid = settle(problem, solve_gibbs(problem, generator=seeded()).measure.tilt)
+    tilted, grid = refine_rule(problem, solve_gibbs(problem, generator=seeded()).measure.dual)
     noise = torch.randn(tilted.dual.shape, dtype=torch.float64, generator=seeded(1))
     tilted = tilted.at(tilted.dual * (1 + 1e-3 * noise))
-    tilts = tilt(problem, tilted.dual, tilted.values)
-    cells = (tilts > 20).long()
+    log_tilts = log_tilt(problem, tilted.dual, tilted.values)
+    cells = (log_tilts > 20).long()
     sums, masses = phase_kernels(tilted.values, tilted.weights, cells, 2)
     return problem, tilted, grid, cells, sums / masses[:, None, None], masses
 
@@ -45,7 +45,9 @@ def free_energy(tilted, weights):
     c = refit(some)
     outputs = -(problem.gamma**2) / problem.decay * some.kernel @ c @ problem.w.T @ problem.w
     loss = (outputs - problem.y).square().sum() / (2 * problem.n_samples)
-    given = tilt(problem, c, tilted.values)  # KL of a given u, in nats: |mean|^2 beta lambda / 2
+    given = log_tilt(
+        problem, c, tilted.values
+    )  # KL of a given u, in nats: |mean|^2 beta lambda / 2
     marginal = torch.where(weights > 0, weights * (weights.log() - log_prior), 0.0).sum()
     return float(loss + (weights @ given + marginal) / problem.beta)
 
@@ -130,10 +132,10 @@ def test_a_far_phase_is_in_the_range_of_the_rule(monkeypatch):
     """
     problem = small_problem(**TWO_PHASES)
     measure = solve_gibbs(problem, generator=seeded()).measure
-    noise = torch.randn(measure.tilt.shape, dtype=torch.float64, generator=seeded(1))
+    noise = torch.randn(measure.dual.shape, dtype=torch.float64, generator=seeded(1))
     truth = gibbs_minimizer(problem).dual
     for size in (1e-3, -1e-3, 1e-5):
-        near = replace(measure, tilt=measure.tilt * (1 + size * noise))
+        near = replace(measure, dual=measure.dual * (1 + size * noise))
         judged = certify(problem, near, generator=seeded())
         assert judged.dual <= truth * (1 + 1e-9)
     assert judged.relative_gap < 1e-2

@@ -8,7 +8,7 @@ from support.seeds import seeded
 
 from gibbs import (
     BridgeLevel,
-    FlowRound,
+    DescentRound,
     NewtonStep,
     Replay,
     certify,
@@ -56,12 +56,12 @@ def test_a_flow_alone_is_reported_and_leaves_a_history(monkeypatch, steps):
             ascent.log.record(0.1, 0.2, 1.0, 50.0)
         return False
 
-    monkeypatch.setattr(Ascent, "climb", no_way)
+    monkeypatch.setattr(Ascent, "run", no_way)
     result, told = reports_of(d=3)
     check_history(result, told)
-    flow = [report for report in told if isinstance(report, FlowRound)]
+    flow = [report for report in told if isinstance(report, DescentRound)]
     assert [(each.number, each.total) for each in flow] == [(k, 150) for k in range(10, 151, 10)]
-    assert all(each.mean_tilt > 0 for each in flow)
+    assert all(each.mean_log_tilt > 0 for each in flow)
     assert (result.status, result.certificate.dual) == ("not certified", -math.inf)
 
 
@@ -97,7 +97,7 @@ REPORTS = [
     (NewtonStep(1, 0.25, 0.125, 1.0, 9.0), "Newton step 1: dual 0.25, gap 0.12"),
     (NewtonStep(2, -0.0, -0.0, 1.0, 9.0), "Newton step 2: dual 0, gap 0"),
     (NewtonStep(3, -math.inf, math.nan, 0.0, 1.0), "Newton step 3: dual -inf, gap nan"),
-    (FlowRound(10, 150, 2.5), "flow of u, round 10 of 150: mean of e(u) 2.5"),
+    (DescentRound(10, 150, 2.5), "descent in the law of u, round 10 of 150: mean of e(u) 2.5"),
     (BridgeLevel(4, 0.125), "bridge to mu_G, level 4: t = 0.125"),
     (Replay(2, 6), "replay 2 of 6"),
 ]

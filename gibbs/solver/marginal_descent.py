@@ -1,4 +1,4 @@
-"""A flow of u alone: where the climb of the dual finds no way, it starts from here."""
+"""Descent in the law of u: where the ascent of the dual fails, it starts from its result."""
 
 from __future__ import annotations
 
@@ -11,28 +11,35 @@ from gibbs.model.problem import Problem
 from gibbs.solver.domain import has_domain, in_domain
 from gibbs.solver.dual import Tilted, refit
 from gibbs.solver.measure import Target, mala
-from gibbs.solver.progress import FlowRound, StepLog
+from gibbs.solver.progress import DescentRound, StepLog
 
-__all__ = ["mean_field_flow"]
+__all__ = ["marginal_descent"]
 
 N_ROUNDS = 150
+"""Rounds of moves, each with a new G: about three times what the law of u takes to settle."""
 
 N_KEPT = 50
 """Rounds at the end whose law is averaged."""
 
 MEMORY = 0.9
-"""Weight of the past in the law that sets G."""
+"""Weight of the past in the moving average that gives G: the G of one round is noisy."""
+
+STEP = 0.1
+"""Step of MALA before any tuning, in units of the prior variance: all points start in the prior."""
+
+DOMAIN_SHARE = 0.9
+"""G is scaled to where kappa is below this, where the dual has a domain."""
 
 
-def mean_field_flow(
+def marginal_descent(
     small: Problem, n: int, *, n_moves: int, generator: torch.Generator, log: StepLog
 ) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Let n points move towards mu_G while G follows their own law: the gradient flow of F.
+    r"""Move n points towards mu_G while G follows from their own law: a gradient flow of F.
 
     F(mu), the least free energy of the laws with marginal mu, is convex in mu, and its first
     variation is -e(u)/beta + lambda/2 |u|^2 at the G that `gibbs.solver.dual.refit` finds for mu.
-    So the flow goes downhill from any distance, where Newton steps of the dual may not. Phases
-    keep the masses that the way gave them.
+    So F falls from any start, where Newton steps of the dual may fail. The masses of separate
+    phases remain those of the start: no point crosses from one to another.
 
     Parameters
     ----------
@@ -49,20 +56,22 @@ def mean_field_flow(
     """
     scale = 1 / math.sqrt(small.beta * small.decay)
     u = scale * torch.randn(n, small.n_inputs, device=small.device, generator=generator)
-    x, step, dual, kept = small.x.float(), 0.1, None, []
+    x, step, dual, kept = small.x.float(), STEP, None, []
     mean = torch.zeros_like(small.y)
     for number in range(N_ROUNDS):
         now = refit(Tilted.uniform(small, small.sigma.value_(u @ x.T)), dual)
         dual = now if dual is None else MEMORY * dual + (1 - MEMORY) * now
         if has_domain(small):
-            dual, _ = in_domain(small, dual, generator=generator, share=0.9, n_starts=8, n_steps=4)
-        u, tilts, step = mala(Target(small, x, dual), u, step, n_moves, generator=generator)
+            dual, _ = in_domain(
+                small, dual, generator=generator, share=DOMAIN_SHARE, n_starts=8, n_steps=4
+            )
+        u, log_tilts, step = mala(Target(small, x, dual), u, step, n_moves, generator=generator)
         left = N_ROUNDS - 1 - number
         if left < N_KEPT:
             mean += dual / N_KEPT
             if left % (N_KEPT // 5) == 0:
                 kept.append(u)
         if number % 10 == 9:
-            log.report(FlowRound(number + 1, N_ROUNDS, float(tilts.mean())))
+            log.report(DescentRound(number + 1, N_ROUNDS, float(log_tilts.mean())))
     points = torch.cat(kept)
     return mean, points, torch.full((len(points),), 1 / len(points)).to(mean)
