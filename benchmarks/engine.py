@@ -175,7 +175,7 @@ def ours(problem: Problem, start: Particles, case: Case) -> Step:
     def step() -> None:
         x, y = next(data)
         noise.begin(kick, 1 - ETA * problem.decay)
-        engine.forward(x, y, glimpse=noise.glimpse(x))
+        engine.forward(x, y, batch_noise=noise.on_batch(x))
         engine.descend(ETA, noise)
 
     return step

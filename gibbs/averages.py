@@ -19,7 +19,7 @@ __all__ = ["FeatureKind", "TimeAverage", "conditional_features", "coupled_featur
 
 
 def coupled_features(features: Tensor, w: Tensor) -> Tensor:
-    r"""Project features onto the range of W: without the noise of what does not couple.
+    r"""Project features onto the range of W, which removes the noise of all other directions.
 
     .. math:: H\, W (W^T W)^{+} W^T
 
@@ -121,7 +121,7 @@ class TimeAverage:
 
     for the largest b with B >= 16. Averages over all b are kept up as records come
     (H. Flyvbjerg, H. Petersen, J. Chem. Phys. 1989). It is too small where 16 batches do not
-    cover many relaxation times of the dynamics, and knows nothing of the bias of the step size.
+    cover many relaxation times of the dynamics, and does not include the bias of the step size.
 
     Parameters
     ----------
@@ -163,7 +163,7 @@ class TimeAverage:
         self._squares: list[Tensor] = []
 
     def __call__(self, state: LangevinState) -> float:
-        """Take a record in; return the relative standard error."""
+        """Add a record; return the relative standard error."""
         if state.step < self.start:
             return math.nan
         self._add(self._features(state).double())
@@ -220,7 +220,7 @@ class TimeAverage:
         n_batches = self.n_records // 2**level
         if n_batches < self.LEAST_BATCHES:
             return torch.full_like(self._total, math.nan)
-        # What waits below this level is in no batch of it.
+        # The incomplete batches of lower levels belong to no batch of this level.
         whole = self._total.clone()
         for batch in self._waiting[:level]:
             if batch is not None:

@@ -36,10 +36,10 @@ class Batches:
         return rows
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The order of this epoch, and how far it has come."""
+        """The order of this epoch, and the position of the next batch in it."""
         return {"order": self._order, "next": torch.tensor(self._next)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on there."""
+        """Restore that state."""
         self._order.copy_(state["order"])
         self._next = int(state["next"])

@@ -70,10 +70,10 @@ def couple(problem: Problem, *, fixed: bool = True) -> Coupling:
 
 
 class Uncoupled:
-    r"""The coordinates c (N, p - q) without data, drawn only when they are looked at.
+    r"""The coordinates c (N, p - q) that do not depend on the data, drawn only when needed.
 
-    With r = 1 - eta lambda_rho and the noise of a step in two parts (class `Kick`),
-    those who look in step k see c_k + before_k xi_k, and a step (Eq. 20) is
+    With r = 1 - eta lambda_rho and the noise of a step in two parts (class `Kick`), the network is
+    evaluated in step k at c_k + before_k xi_k, and a step (Eq. 20) is
 
     .. math:: c_{k+1} = r_k (c_k + \mathrm{before}_k\, \xi_k) + \mathrm{after}_k\, \xi_k .
 
@@ -82,15 +82,15 @@ class Uncoupled:
     .. math:: c_k = f_k c_0 + \sqrt{s_k}\; \xi, \qquad f_{k+1} = r_k f_k, \quad
         s_{k+1} = r_k^2 s_k + (r_k\, \mathrm{before}_k + \mathrm{after}_k)^2,
 
-    one normal draw a coordinate for any number of steps, in law exactly the chain.
+    one normal number a coordinate for any number of steps, with exactly the law of the chain.
 
     Parameters
     ----------
     values : Tensor (N, p - q)
         c before the first step; overwritten.
     generator : torch.Generator or None
-        Its own: how often one looks does not change the noise of the others. None at
-        temperature 0.
+        Its own, so that the number of evaluations does not change the noise of the other
+        coordinates. None at temperature 0.
     """
 
     def __init__(self, values: Tensor, generator: torch.Generator | None) -> None:
@@ -105,17 +105,17 @@ class Uncoupled:
         self._kick, self._rate = kick, rate
 
     def end(self) -> None:
-        """End the step; what was drawn of its noise is used, nothing else is drawn."""
+        """End the step; noise that has been drawn is used, nothing else is drawn."""
         scale = self._rate * self._kick.before + self._kick.after
-        if self._xi is not None:  # then c is as it is at this step
+        if self._xi is not None:  # c has been drawn at this step
             self._values.mul_(self._rate).add_(self._xi, alpha=scale)
             self._xi = None
             return
         self._factor *= self._rate
         self._variance = self._rate * self._rate * self._variance + scale * scale
 
-    def look(self) -> Tensor:
-        """Draw c as this step sees it, (N, p - q)."""
+    def current(self) -> Tensor:
+        """Draw c where the network is evaluated in this step, (N, p - q)."""
         if not self._values.numel():
             return self._values
         if self._factor != 1:
@@ -131,7 +131,7 @@ class Uncoupled:
         return self._values + self._kick.before * self._xi
 
     def _in_range(self, value: float) -> float:
-        """Infinity in place of what the dtype cannot hold: a chain that diverges."""
+        """The value, or infinity if the dtype cannot hold it: then the chain diverges."""
         return value if abs(value) < torch.finfo(self._values.dtype).max else math.inf
 
     def _add_noise(self, values: Tensor, scale: float) -> None:
@@ -141,7 +141,7 @@ class Uncoupled:
             part.add_(noise, alpha=scale)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What a run needs to go on from a step in which somebody has looked."""
+        """The state in a step in which :meth:`current` has been called."""
         sizes = (self._kick.before, self._kick.after, self._rate)
         state = {"c": self._values, "kick": torch.tensor(sizes, dtype=torch.float64)}
         if self._xi is not None:
@@ -151,7 +151,7 @@ class Uncoupled:
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on there."""
+        """Restore that state."""
         self._values.copy_(state["c"])
         before, after, self._rate = state["kick"].tolist()
         self._kick = Kick(before, after)

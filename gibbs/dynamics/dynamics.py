@@ -25,7 +25,7 @@ __all__ = ["Dynamics"]
 class Dynamics:
     r"""Noisy dynamics (Eq. 20) of the neurons, and of W where it is trained.
 
-    A step is :meth:`begin`, any number of looks, :meth:`step`. The layer follows
+    A step is :meth:`begin`, any number of evaluations, :meth:`step`. The layer follows
 
     .. math:: W \leftarrow W - \eta\, (\tfrac{\gamma}{n} H^T (Z - Y) + \lambda_w W),
 
@@ -74,7 +74,7 @@ class Dynamics:
         self.uncoupled = Uncoupled(c, own)
         inner = self.coupling.problem
         self.noise: Noise = TiledNoise(self.cloud, generator)
-        if scheme is Scheme.EULER and DelayedNoise.pays(
+        if scheme is Scheme.EULER and DelayedNoise.is_faster(
             self.cloud.n_neurons, problem.n_inputs, batch_size
         ):
             self.noise = DelayedNoise(self.cloud, generator)
@@ -99,14 +99,14 @@ class Dynamics:
         self._has_passed = False
 
     def network(self) -> tuple[Problem, Particles]:
-        """Return the coordinates that couple as they are, with their problem."""
+        """Return the current values of the coordinates that couple, with their problem."""
         self.noise.flush()
         return self._now(self.everything.problem), self.cloud.particles()
 
     def whole(self) -> tuple[Problem, Particles]:
-        """Return all coordinates as they are, with the problem of the layer as it is."""
+        """Return the current values of all coordinates, and the problem with the current W."""
         self.noise.flush()
-        cloud, c = self.cloud.particles(), self.uncoupled.look()
+        cloud, c = self.cloud.particles(), self.uncoupled.current()
         return self._now(self.problem), Particles(self.coupling.join(cloud.a, c), cloud.u)
 
     def _now(self, problem: Problem) -> Problem:
@@ -120,7 +120,7 @@ class Dynamics:
         """Features (n, p) and outputs (n, q) of all samples, by a forward pass."""
         self.noise.flush()
         engine, (x, y, weight) = self.everything, self._samples
-        engine.forward(x, y, weight=weight, uncoupled=self.uncoupled.look())
+        engine.forward(x, y, weight=weight, uncoupled=self.uncoupled.current())
         self._has_passed = True
         features = self.coupling.join(engine.features, engine.uncoupled_features)
         return self._once.spread(features), self._once.spread(engine.outputs)
@@ -132,7 +132,7 @@ class Dynamics:
 
     def gradient_norm(self) -> float:
         """Root mean square over the neurons of |grad V|, after :meth:`evaluate`."""
-        total = self.problem.decay**2 * float(self.uncoupled.look().square().sum())
+        total = self.problem.decay**2 * float(self.uncoupled.current().square().sum())
         total += sum(float(part.square().sum()) for part in self.everything.gradients())
         return math.sqrt(total / self.cloud.n_neurons)
 
@@ -154,7 +154,7 @@ class Dynamics:
             engine, rows = self.minibatch, self.batches.draw()
             x, y = x[rows], y[rows]
             weight = None if weight is None else weight[rows]
-            engine.forward(x, y, weight=weight, glimpse=self.noise.glimpse(x))
+            engine.forward(x, y, weight=weight, batch_noise=self.noise.on_batch(x))
         elif not self._has_passed:
             engine.forward(x, y, weight=weight)
         engine.descend(self.eta, self.noise)
@@ -172,7 +172,7 @@ class Dynamics:
         return parts if self.batches is None else parts | {"batches": self.batches}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """What it takes to go on from here, in a step that has begun and been looked at."""
+        """The state in a step that has begun and in which the network has been evaluated."""
         return {
             "theta": torch.cat(self.cloud.tiles, 1),
             "w": self.everything.w,
@@ -182,7 +182,7 @@ class Dynamics:
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on there."""
+        """Restore that state."""
         for tile, block in zip(self.cloud.tiles, self.cloud.blocks, strict=True):
             tile.copy_(state["theta"][:, block])
         self._move_layer(state["w"].to(self.problem.device))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gibbs.dynamics.cloud import TiledCloud, cut
-from gibbs.dynamics.noise import Glimpse, Noise
+from gibbs.dynamics.noise import BatchNoise, Noise
 from gibbs.model.activations import ACTIVATIONS, Activation
 from gibbs.model.energy import feature_gradient
 from gibbs.model.network import outputs
@@ -128,7 +128,7 @@ class Engine:
                 for chunk, rows in enumerate(self._rows):
                     shape = (rows.stop - rows.start, columns.stop - columns.start)
                     own = values[taken : taken + shape[0] * shape[1]].view(shape)
-                    after = own.numel() if moves_u else 0  # of what the samples see of the noise
+                    after = own.numel() if moves_u else 0  # after the noise that the samples need
                     work = self._stack[after : after + own.numel()].view(shape)
                     pieces.append(self._piece(index, chunk, columns, own, work))
                     taken += own.numel() if self.keeps else 0
@@ -161,19 +161,19 @@ class Engine:
         *,
         weight: Tensor | None = None,
         uncoupled: Tensor | None = None,
-        glimpse: Glimpse | None = None,
+        batch_noise: BatchNoise | None = None,
     ) -> None:
         r"""Compute features, outputs (Eqs. 1 to 3) and the gradient of the loss in the features.
 
         Sets `features` (n, r), `outputs` (n, q), `residual` (n, q), Z - Y times the weights of
         the samples (n,), and with `uncoupled` (N, k), further coordinates of the a's,
-        `uncoupled_features` (n, k). A `glimpse` adds to the u's noise that is not in the cloud.
+        `uncoupled_features` (n, k). `batch_noise` is noise of the u's that is not in the cloud yet.
         """
         problem, form = self.problem, self._form
         x = x if form.stretch == 1 else x * form.stretch
         self._x = [x[rows] for rows in self._rows]
-        self._glimpse = glimpse
-        self._factor = None if glimpse is None else glimpse.factor * form.stretch
+        self._batch_noise = batch_noise
+        self._factor = None if batch_noise is None else batch_noise.factor * form.stretch
         total = x.new_zeros(self.cloud.rank, len(x))
         rest = x.new_zeros(0 if uncoupled is None else uncoupled.shape[1], len(x))
         totals = [total[:, rows] for rows in self._rows]
@@ -203,8 +203,8 @@ class Engine:
     def _activate(self, piece: _Piece) -> Tensor:
         """tau(stretch x . u) of some samples and neurons."""
         torch.mm(self._x[piece.chunk], piece.u, out=piece.values)
-        if self._glimpse is not None and self._factor is not None:
-            seen = self._glimpse.draws[piece.tile][:, piece.columns]
+        if self._batch_noise is not None and self._factor is not None:
+            seen = self._batch_noise.normals[piece.tile][:, piece.columns]
             piece.values.addmm_(self._factor[self._rows[piece.chunk]], seen)
         return self._form.tau.value_(piece.values)
 
@@ -247,36 +247,36 @@ class Engine:
         Eq. 20 for the neurons, grad L the data part of grad V at the outputs of :meth:`forward`.
         """
         rate = 1 - eta * self.problem.decay
-        lever = self._lever(eta, rate) if self._moves_u else None
+        left = self._left_factor(eta, rate) if self._moves_u else None
         for index, tile in enumerate(self.cloud.tiles):
             change = self._buffers[tile.shape[1]]
             noise.fill(index, change)
             self._add_data_gradient(index, -eta)
-            if lever is None:
+            if left is None:
                 torch.add(change, tile, alpha=rate, out=tile)
             else:
-                self._move_u(index, rate, lever)
+                self._move_u(index, rate, left)
                 b = tile[: self.cloud.rank]
                 torch.add(change[: self.cloud.rank], b, alpha=rate, out=b)
         noise.end()
 
-    def _lever(self, eta: float, rate: float) -> Tensor:
-        """What moves the u's: the gain of the noise beside -eta X^T, (d, 2 n), or the latter."""
+    def _left_factor(self, eta: float, rate: float) -> Tensor:
+        """Left factor of the change of the u's: the gain of the noise and -eta X^T, (d, 2 n)."""
         descent = self._x[0].T * (-eta * self._form.scale)
-        if self._glimpse is None:
+        if self._batch_noise is None:
             return descent
-        return torch.cat((self._glimpse.gain * rate, descent), 1)
+        return torch.cat((self._batch_noise.gain * rate, descent), 1)
 
-    def _move_u(self, index: int, rate: float, lever: Tensor) -> None:
+    def _move_u(self, index: int, rate: float, left: Tensor) -> None:
         """U <- rate (u + gain z) - eta X^T deltas of a tile, in one product."""
         tile = self.cloud.tiles[index]
         size = self._plan[index][0].deltas.numel()
         stack = self._stack[: 2 * size].view(-1, tile.shape[1])
-        if self._glimpse is None:
+        if self._batch_noise is None:
             stack = stack[len(stack) // 2 :]
         else:
-            stack[: len(stack) // 2].copy_(self._glimpse.draws[index])
-        tile[self.cloud.rank :].addmm_(lever, stack, beta=rate)
+            stack[: len(stack) // 2].copy_(self._batch_noise.normals[index])
+        tile[self.cloud.rank :].addmm_(left, stack, beta=rate)
 
 
 def _part(length: int, n_parts: int, multiple: int = 1) -> int:

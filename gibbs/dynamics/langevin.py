@@ -49,22 +49,22 @@ class LangevinStatus(StrEnum):
         if self is LangevinStatus.COMPLETED:
             return "All steps were taken."
         if self is LangevinStatus.STOPPED:
-            return "An observer ended the run; the particles are those that it saw last."
+            return "An observer ended the run; the particles are those of its last record."
         return (
             "The loss grew without bound or became NaN: take a smaller step_size (or 'auto'); "
-            "the particles returned are the last ones whose loss was sound."
+            "the particles returned are those of the last record before that."
         )
 
 
 @dataclass(frozen=True, eq=False)
 class LangevinState:
-    """What an observer sees: the cloud before step `step`, evaluated on all samples.
+    """The argument of an observer: the cloud before step `step`, evaluated on all samples.
 
     Attributes
     ----------
     step : int
     n_steps : int
-        How many steps the run was asked for.
+        The number of steps of the whole run.
     problem : Problem
     particles : Particles
         All p coordinates of every a, also those that do not couple; a copy, not to be changed.
@@ -87,7 +87,7 @@ Observer = Callable[[LangevinState], float]
 
 
 class StopRun(Exception):
-    """Raised by an observer: the run ends here, soundly, with status STOPPED."""
+    """Raised by an observer: the run ends here, regularly, with status STOPPED."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +169,7 @@ def run_langevin(
         1/beta of the noise, >= 0, or a schedule of it; lambda_rho stays as it is. None means
         that of the problem.
     train_w : bool, default False
-        Whether W moves along, W <- W - eta ((gamma/n) H^T (Z - Y) + lambda_w W): the joint
+        Whether W is trained as well, W <- W - eta ((gamma/n) H^T (Z - Y) + lambda_w W): the joint
         noisy flow, Algorithm 1's second stage.
     lambda_w : float, optional
         L2 weight of W with `train_w`; None means 1/beta (at beta = inf: lambda_rho).
@@ -182,7 +182,7 @@ def run_langevin(
         (:class:`gibbs.dynamics.snapshot.Stateful`) is part of the snapshots.
     every : int, default 10
         Stride of the history. A record is a pass over all samples: with small batches of a
-        large set, once an epoch is enough.
+        large set, one record an epoch is enough.
     on_record : callable, optional
         Called after every record with the number of the step and a function that takes a
         :class:`Snapshot`; see :class:`stages.Checkpoint`.
@@ -251,7 +251,9 @@ def run_langevin(
             if n_steps > 0:
                 dynamics.begin(step, sizes.current, heat(min(step, n_steps - 1)))
             if step % every == 0 or step == n_steps:
-                state = _look(dynamics, step, n_steps, sizes.current, sound if step == 0 else None)
+                state = _evaluate(
+                    dynamics, step, n_steps, sizes.current, sound if step == 0 else None
+                )
                 row = _measure(state, dynamics, history)
                 if row is None:
                     status = LangevinStatus.DIVERGED
@@ -281,10 +283,10 @@ _RECORDED = (
 )
 
 
-def _look(
+def _evaluate(
     dynamics: Dynamics, step: int, n_steps: int, eta: float, particles: Particles | None
 ) -> LangevinState:
-    """Evaluate the network on all samples; `particles` spares a copy where they are known."""
+    """Evaluate the network on all samples; `particles` avoids a copy where they are known."""
     features, outputs = dynamics.evaluate()
     problem, now = dynamics.whole() if particles is None else (dynamics.problem, particles)
     return LangevinState(step, n_steps, problem, now, features, outputs, eta)
@@ -346,7 +348,7 @@ def _check_resume(resume: Snapshot, n_steps: int, every: int, varies: bool) -> N
 
 
 def _load(snapshot: Snapshot, parts: Mapping[str, Stateful]) -> dict[str, list[float]]:
-    """Put a run back to where the snapshot was taken; return its history."""
+    """Restore a run to the state of the snapshot; return its history."""
     unpack(snapshot.tensors, parts)
     return {
         name.removeprefix("history/"): values.tolist()

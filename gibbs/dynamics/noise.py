@@ -1,4 +1,4 @@
-"""The noise of a step: where in the step it enters, and how much of it can wait."""
+"""The noise of a step: where in the step it enters, and which part of it is drawn later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from gibbs.dynamics.cloud import TiledCloud
 from gibbs.dynamics.snapshot import Stateful
 
-__all__ = ["DelayedNoise", "Glimpse", "Kick", "Noise", "Scheme", "TiledNoise", "check_scheme"]
+__all__ = ["BatchNoise", "DelayedNoise", "Kick", "Noise", "Scheme", "TiledNoise", "check_scheme"]
 
 
 @dataclass(frozen=True)
@@ -74,32 +74,32 @@ def check_scheme(name: str) -> Scheme:
 
 
 @dataclass(frozen=True, eq=False)
-class Glimpse:
-    """What a batch of m samples sees of the noise that is still to be drawn.
+class BatchNoise:
+    """The part that m samples depend on of the noise that has not been drawn yet.
 
     Attributes
     ----------
     factor : Tensor (m, m)
     gain : Tensor (d, m)
-    draws : list of Tensor (m, width of the tile)
-        Along the samples, the noise of a tile is factor @ draws; given that, the mean of all of
-        it is gain @ draws.
+    normals : list of Tensor (m, width of the tile)
+        Along the samples, the noise of a tile is factor @ normals; given that, the mean of all of
+        it is gain @ normals.
     """
 
     factor: Tensor
     gain: Tensor
-    draws: list[Tensor]
+    normals: list[Tensor]
 
 
 class Noise(Stateful, Protocol):
-    """The noise of the tiles of a cloud, step by step: begin, glimpse, fill each tile, end.
+    """The noise of the tiles of a cloud, step by step: begin, on_batch, fill each tile, end.
 
-    Its state is that of a settled cloud in a step that has begun.
+    Its state is that after :meth:`flush` in a step that has begun.
 
     Attributes
     ----------
     moves_u : bool
-        Whether the u's get no noise but that of the glimpse: :meth:`fill` leaves their rows alone.
+        Whether :meth:`on_batch` gives all noise of the u's: :meth:`fill` leaves their rows alone.
     """
 
     moves_u: bool
@@ -107,8 +107,8 @@ class Noise(Stateful, Protocol):
     def begin(self, kick: Kick, rate: float) -> None:
         """Begin a step theta <- rate * theta + ..., and move the cloud by the first part."""
 
-    def glimpse(self, x: Tensor) -> Glimpse | None:
-        """What the samples of the step (m, d) see of noise that is not in the cloud yet."""
+    def on_batch(self, x: Tensor) -> BatchNoise | None:
+        """The part that the samples (m, d) depend on of noise that is not in the cloud yet."""
 
     def fill(self, index: int, out: Tensor) -> None:
         """Overwrite `out`, of the shape of a tile, with the rest of the noise of the step."""
@@ -117,7 +117,7 @@ class Noise(Stateful, Protocol):
         """End the step, once every tile has been filled and moved."""
 
     def flush(self) -> None:
-        """Bring all noise of the past into the cloud."""
+        """Add all noise of past steps to the cloud."""
 
 
 class TiledNoise:
@@ -141,8 +141,8 @@ class TiledNoise:
         for tile, xi in zip(self._cloud.tiles, self._kept, strict=True):
             tile.add_(xi.normal_(generator=self._generator), alpha=kick.before)
 
-    def glimpse(self, _x: Tensor) -> None:
-        """Nothing: all of the past is in the cloud."""
+    def on_batch(self, _x: Tensor) -> None:
+        """None: the cloud has all noise of past steps."""
         return
 
     def fill(self, index: int, out: Tensor) -> None:
@@ -155,10 +155,10 @@ class TiledNoise:
             out.zero_()
 
     def end(self) -> None:
-        """Nothing is left over."""
+        """Do nothing: all noise of the step has been added."""
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing: no noise is pending."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the noise of a step that has begun."""
@@ -167,7 +167,7 @@ class TiledNoise:
         return {"kick": scales, **kept}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on in the middle of that step."""
+        """Restore that state."""
         self._kick = Kick(*state["kick"].tolist())
         if "kept" in state:
             kept = state["kept"].to(self._cloud.tiles[0].device)
@@ -175,11 +175,12 @@ class TiledNoise:
 
 
 class DelayedNoise:
-    r"""Euler-Maruyama noise of the u's, drawn only along the samples that look at it.
+    r"""Euler-Maruyama noise of the u's, drawn only along the samples that depend on it.
 
-    A batch of m samples sees u in m directions. The noise that no batch has seen is, for every
-    neuron, an independent N(0, C) vector with one C (d, d) for all of them. A batch X draws its
-    values X p = L z, L L^T = X C X^T, and conditions the rest on them,
+    The outputs of a batch of m samples depend on u in m directions. The pending noise, on which no
+    batch has depended, is an independent N(0, C) vector for every neuron, with one C (d, d) for all
+    of them. For a batch X its values X p = L z, L L^T = X C X^T, are drawn, and the rest is
+    conditioned on them,
 
     .. math:: u \leftarrow u + M z, \qquad C \leftarrow C - M M^T, \qquad M = C X^T L^{-T},
 
@@ -189,19 +190,20 @@ class DelayedNoise:
         C \leftarrow (1 - \eta\lambda)^2 C + \frac{2\eta}{\beta} I.
 
     The law of the chain is that of drawing everything at once; N m normals a step in place of
-    N d, for one more product of N m d and updates of C of d^2 m, in float64. The outgoing
-    weights are seen by every batch and drawn at once.
+    N d, for one more product of N m d and updates of C of d^2 m, in float64. That of the outgoing
+    weights enters every batch and is drawn at once.
 
-    Looking at the neurons (:meth:`settle`) draws all that waits, so here the stride of the history
-    is part of the seed. Elsewhere it is that of the uncoupled coordinates alone: outputs, u and
-    the coordinates that couple do not depend on it.
+    A record of the neurons (:meth:`flush`) draws all pending noise, so here the stride of the
+    history is part of the seed. With other noise only the uncoupled coordinates depend on it: not
+    the outputs, u and the coordinates that couple.
     """
 
     moves_u = True
 
     JITTER = 1e-12
-    """Relative to the variance that would wait had nobody looked: rounding errors of C are in
-    proportion to it. Keeps L defined for samples that repeat, or were seen just before."""
+    """Added to the variances, relative to the whole variance of the noise, to which rounding errors
+    of C are proportional. It keeps L defined for samples that are repeated within a batch or
+    between batches."""
 
     def __init__(self, cloud: TiledCloud, generator: torch.Generator) -> None:
         self._cloud = cloud
@@ -211,19 +213,19 @@ class DelayedNoise:
         self._pending = torch.zeros(d, d, dtype=torch.float64, device=tile.device)
         self._variance = 0.0
         self._kick, self._rate = Kick(0.0, 0.0), 1.0
-        self._draws: list[Tensor] = []
+        self._normals: list[Tensor] = []
 
     @staticmethod
-    def pays(n_neurons: int, n_inputs: int, n_rows: int | None) -> bool:
+    def is_faster(n_neurons: int, n_inputs: int, n_rows: int | None) -> bool:
         """Whether fewer normals outweigh the products (measured; see docs/engine.md)."""
         return n_rows is not None and 8 * n_rows <= n_inputs <= n_neurons
 
     def begin(self, kick: Kick, rate: float) -> None:
-        """Note the sizes of the step."""
+        """Keep the sizes of the step."""
         self._kick, self._rate = kick, rate
 
-    def glimpse(self, x: Tensor) -> Glimpse | None:
-        """Draw what these samples see, and condition what still waits on it."""
+    def on_batch(self, x: Tensor) -> BatchNoise | None:
+        """Draw the noise along these samples, and condition the pending noise on it."""
         if self._variance == 0:
             return None
         exact = x.double()
@@ -233,11 +235,11 @@ class DelayedNoise:
         factor = _root(seen, self.JITTER * self._variance * size)
         gain = torch.linalg.solve_triangular(factor, across.T, upper=False).T
         self._pending.addmm_(gain, gain.T, alpha=-1)
-        if not self._draws or len(self._draws[0]) != len(x):
-            self._draws = [tile.new_empty(len(x), tile.shape[1]) for tile in self._cloud.tiles]
-        for draw in self._draws:
-            draw.normal_(generator=self._generator)
-        return Glimpse(factor.to(x.dtype), gain.to(x.dtype).contiguous(), self._draws)
+        if not self._normals or len(self._normals[0]) != len(x):
+            self._normals = [tile.new_empty(len(x), tile.shape[1]) for tile in self._cloud.tiles]
+        for normals in self._normals:
+            normals.normal_(generator=self._generator)
+        return BatchNoise(factor.to(x.dtype), gain.to(x.dtype).contiguous(), self._normals)
 
     def fill(self, _index: int, out: Tensor) -> None:
         """Write the noise of the outgoing weights."""
@@ -248,13 +250,13 @@ class DelayedNoise:
             b.zero_()
 
     def end(self) -> None:
-        """Let the noise of the step wait."""
+        """Add the noise of the step to the pending noise."""
         decay, added = self._rate * self._rate, self._kick.after * self._kick.after
         self._pending.mul_(decay).diagonal().add_(added)
         self._variance = decay * self._variance + added
 
     def flush(self) -> None:
-        """Draw all that waits."""
+        """Draw all pending noise, and add it to the cloud."""
         if self._variance == 0:
             return
         factor = _root(self._pending, self.JITTER * self._variance)
@@ -266,12 +268,12 @@ class DelayedNoise:
         self._variance = 0.0
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the sizes of the step: a settled cloud has nothing else to tell."""
+        """Return the sizes of the step: after :meth:`flush` there is no other state."""
         sizes = (self._kick.before, self._kick.after, self._rate)
         return {"kick": torch.tensor(sizes, dtype=torch.float64)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on in the middle of that step."""
+        """Restore that state."""
         before, after, self._rate = state["kick"].tolist()
         self._kick = Kick(before, after)
 

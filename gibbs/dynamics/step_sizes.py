@@ -40,8 +40,8 @@ class StepSizes:
     step_size : float, "auto" or callable
     batch_size : int or None
     lambda_w : float or None
-        Where W moves too: its curvature is added to that of the neurons, an upper bound on
-        that of both together.
+        Where W is trained too: its curvature is added to that of the neurons, which is an upper
+        bound on that of both together.
 
     Attributes
     ----------
@@ -87,14 +87,14 @@ class StepSizes:
         """Whether "auto" measures the curvature before this step."""
         return step % self.INTERVAL == 0 or (step < self.INTERVAL and step & (step - 1) == 0)
 
-    def at(self, step: int, look: Callable[[], tuple[Problem, Particles]]) -> float:
-        """Return eta for this step; `look` gives the network as it is, and costs a copy."""
+    def at(self, step: int, network: Callable[[], tuple[Problem, Particles]]) -> float:
+        """Return eta for this step; `network` returns a copy of the current network."""
         if callable(self.step_size):
             self.current = _positive_step(self.step_size(step), f"step_size at step {step}")
         elif self.step_size != "auto":
             self.current = float(self.step_size)
         elif self.measures_at(step):
-            self._measure(*look(), first=step == 0)
+            self._measure(*network(), first=step == 0)
         return self.current
 
     def _measure(self, problem: Problem, particles: Particles, first: bool) -> None:
@@ -113,12 +113,12 @@ class StepSizes:
             self.current = 1.0
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The size in use and what the next measurement starts from."""
+        """The current size, and the directions that the next measurement starts from."""
         directions = {f"direction{k}": v for k, v in enumerate(self.directions)}
         return {"current": torch.tensor(self.current, dtype=torch.float64), **directions}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on there."""
+        """Restore that state."""
         self.current = float(state["current"])
         self.directions = [
             state[f"direction{k}"].to(before.device) for k, before in enumerate(self.directions)

@@ -1,4 +1,4 @@
-"""What arguments go through where they come in: checks, in one sentence each, and one layout."""
+"""Checks of arguments with one-sentence messages, and the memory layout of matrices."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def check_integer(
     low_is: str = "",
     high_is: str = "",
 ) -> int:
-    """Return what is an integer from `low` to `high`, as an int; refuse what is not.
+    """Return an integer from `low` to `high` as an int; raise for anything else.
 
-    `low_is` and `high_is` say where the limits come from.
+    `low_is` and `high_is` name the limits in the message.
 
     Examples
     --------
@@ -43,9 +43,9 @@ def check_integer(
 
 
 def row_major(values: Tensor) -> Tensor:
-    """The same numbers row after row; a copy only where they are not.
+    """Return the matrix stored row by row; it is copied only if it is stored otherwise.
 
-    Sums run in the order of the memory: a matrix stored by columns would give other last bits.
+    Sums run in the order of the memory: a matrix stored by columns would round differently.
 
     Examples
     --------

@@ -28,7 +28,7 @@ class Particles:
     Raises
     ------
     ValueError
-        If the two do not belong together; the message says how.
+        If their shapes, dtypes or devices do not fit; the message says which.
     """
 
     a: Tensor

@@ -28,8 +28,8 @@ class Problem:
 
     (Eqs. 4, 5, without the ridge term of W, which is constant here). With sample weights s_i of
     mean 1 the first term is sum_i s_i |Z_i - Y_i|^2 / (2n): a weight of 2 is the sample twice.
-    Everything is checked here, once, and x, y and w are laid out row after row, so that no result
-    depends on how they were stored; what takes a Problem trusts it.
+    Everything is checked here, once, and x, y and w are stored row by row, so that no result
+    depends on how they were stored before; functions that take a Problem do not check it again.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class Problem:
         another beta keeps the old value unless ``lambda_rho=None`` is given too.
     activation : str or Activation, default "sigmoid"
         One of "sigmoid", "tanh", "erf", and "softplus" or "relu", which are unbounded and
-        leave the assumptions of the paper.
+        do not satisfy the assumptions of the paper.
     truncation : float, optional
         Radius R of the smooth truncation of a (section 5); None means no truncation.
     sample_weight : Tensor (n,), optional
@@ -207,7 +207,7 @@ def _resolved_weights(value: object, like: Tensor) -> Tensor | None:
         raise ValueError(f"{name} must not be 0 in every row")
     if bool((value == value[0]).all()):
         return None
-    # What has been resolved stays as it is: `dataclasses.replace` comes here again.
+    # Resolved weights stay as they are: `dataclasses.replace` calls this again.
     if abs(float(value.double().mean()) - 1) <= 4 * torch.finfo(value.dtype).eps:
         return value.contiguous()
     # Dividing by a power of two is exact: no sum overflows, and that of integers does not round.

@@ -14,32 +14,32 @@ __all__ = ["Distinct", "distinct", "distinct_rows"]
 
 @dataclass(frozen=True, eq=False)
 class Distinct:
-    """A problem in which each sample occurs once, and how it belongs to the one that it stands for.
+    """A problem in which each sample occurs once, and where each sample of the full one is in it.
 
     Attributes
     ----------
     problem : Problem
     places : Tensor (n,) or None
-        Where each of all n samples stands in it; None where it is that problem itself.
+        The row there of each of the n samples; None where no sample occurs twice.
     """
 
     problem: Problem
     places: Tensor | None = None
 
     def spread(self, rows: Tensor) -> Tensor:
-        """From a row for each distinct sample, a row for each of all samples."""
+        """Rows (n, ...) for all samples, from rows for the distinct ones."""
         return rows if self.places is None else rows[self.places]
 
 
 def distinct(problem: Problem) -> Distinct:
     """The same problem with each sample once, weighted by how often it occurs.
 
-    The energies are the same numbers up to round-off, but a step costs less. And what is computed
-    on it cannot tell weights from copies, to the last bit: both become the same samples in
-    the same order, see :func:`distinct_rows`, with the same weights. (Where copies themselves
-    have weights, these are added up in the dtype of the problem, which rounds.)
+    The energies are the same numbers up to round-off, but a step costs less. Weights and copies
+    give bitwise equal results: both become the same samples in the same order, see
+    :func:`distinct_rows`, with the same weights. (Where copies themselves have weights, these are
+    added up in the dtype of the problem, which rounds.)
 
-    Without weights and copies it is the problem itself.
+    Without weights and copies the problem itself is returned.
     """
     weight = problem.sample_weight
     first, total, places = distinct_rows(torch.cat((problem.x, problem.y), 1), weight)
@@ -56,10 +56,10 @@ def distinct(problem: Problem) -> Distinct:
 
 
 def distinct_rows(rows: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
-    """Which rows differ, the weight of all that are equal to each, and where each row stands.
+    """Find the distinct rows, the total weight of each, and the distinct row of every row.
 
-    They come in the order in which they first appear where their weights are all equal, and in
-    ascending order otherwise: then the order of `rows` does not show.
+    They are in the order in which they first appear if their weights are all equal, and in
+    ascending order otherwise, which does not depend on the order of `rows`.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def distinct_rows(rows: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor |
     Returns
     -------
     first : Tensor (m,)
-        Where each different row stands first.
+        Index of the first occurrence of each distinct row.
     total : Tensor (m,) or None
         In float64; None where all are equal.
     places : Tensor (n,)

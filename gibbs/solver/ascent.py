@@ -19,8 +19,8 @@ from gibbs.solver.bridge import (
     log_tilt_at,
     resample,
 )
-from gibbs.solver.domain import Guard
-from gibbs.solver.dual import Tilted, dual_value, gap_of, log_tilt, newton_direction
+from gibbs.solver.domain import NEGLIGIBLE, Guard
+from gibbs.solver.dual import ARMIJO, Tilted, dual_value, gap_of, log_tilt, newton_direction
 from gibbs.solver.measure import FIRST_STEP, Target, mala
 from gibbs.solver.mixture import Mixture, standard_mixture
 from gibbs.solver.phases import output_shares
@@ -68,9 +68,6 @@ LONG_STEP = 0.5
 
 NOISE_STDERRS = 3.0
 """Standard errors that a difference of dual values must exceed to count."""
-
-ARMIJO = 1e-4
-"""A step must gain this share of what its slope promises (Armijo's condition)."""
 
 BACKTRACKING = 0.7
 """Each shorter trial of a line search has this share of the length of the last."""
@@ -130,7 +127,7 @@ class OverdispersedChains:
 
     def _overdispersed(self, n: int) -> Tensor:
         small = self.small
-        widest = math.sqrt(2 * (self.top + 40) / small.n_inputs)
+        widest = math.sqrt(2 * (self.top + NEGLIGIBLE) / small.n_inputs)
         u = torch.randn(n, small.n_inputs, device=small.device, generator=self.generator)
         u *= torch.linspace(1.0, max(2.0, widest), n, device=small.device)[:, None]
         return u / math.sqrt(small.beta * small.decay)

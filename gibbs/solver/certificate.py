@@ -28,7 +28,7 @@ class Certificate:
         Standard error of `dual`: over the replays, or within them where that is larger.
     method : {"quadrature", "monte_carlo"}
     effective_size : float
-        Smallest effective sample size on the way; number of points for quadrature.
+        Smallest effective sample size of the replays; for quadrature that of its points.
     n_replays : int
         Independent replays behind the numbers; 0 for quadrature.
     certified : bool
@@ -37,8 +37,8 @@ class Certificate:
     phase_masses : tuple of (float, float)
         Mass of each phase under mu_G, and in the certified measure; empty for quadrature.
     bounded : bool
-        Whether `dual` and `primal` can be taken for bounds: not where mass was missed, or the edge
-        of the domain is not known.
+        Whether `dual` and `primal` are bounds: not where mass was missed, or the edge of the domain
+        is not known.
     prior_energy : float
         E(rho_0), :func:`gibbs.model.energy.prior_energy`: 1/2 for one-hot targets.
     """
@@ -94,7 +94,7 @@ class Certificate:
         return low > 0, high < self.prior_energy
 
     def _or_trivial(self, bound: float, trivial: float) -> float:
-        """The bound, if it lies strictly between 0 and the energy of the prior; not so is NaN."""
+        """The bound if it lies strictly between 0 and the energy of the prior, as NaN does not."""
         return bound if self.bounded and 0 < bound < self.prior_energy else trivial
 
 

@@ -69,7 +69,7 @@ class Conditional:
 
     @classmethod
     def of(cls, problem: Problem) -> Conditional:
-        """The one of a problem."""
+        """The law with the constants of a problem."""
         return cls(problem.beta * problem.decay, problem.beta * problem.gamma, problem.truncation)
 
     def derivatives(self, c: Tensor, *orders: int) -> list[Tensor]:

@@ -26,6 +26,9 @@ from gibbs.solver.certificate import Certificate, refusal
 __all__ = [
     "EXACT_LIMIT",
     "FOUND_LIMIT",
+    "NEGLIGIBLE",
+    "N_ANGLES",
+    "START_LIMIT",
     "Edge",
     "Guard",
     "edge",
@@ -42,6 +45,28 @@ EXACT_LIMIT = 1 - 1e-7
 
 FOUND_LIMIT = 0.9
 """Largest kappa that is trusted where it was searched for: the maximum may be higher."""
+
+START_LIMIT = 0.9
+"""A solver starts at a G of at most this kappa: its first steps must not lead out of the domain."""
+
+SHRINKAGE = 0.5
+"""A G outside is scaled to this share of the allowed kappa."""
+
+NEGLIGIBLE = 40.0
+"""Fall of a log density, in nats, beyond which there is no mass: exp(-40) is 4e-18."""
+
+KINK_WIDTHS = (0.0, 0.3, 0.03, None)
+"""Widths, relative to |x_i|, over which kinks are smoothed in turn in the search for the largest
+kappa; None is a random direction. With the exact gradient alone points stick to a ridge."""
+
+N_RANDOM = 256
+"""Random directions among which the search chooses its starts, beside those of the data."""
+
+N_ANGLES = 256
+"""Evenly spaced rays in rank 2."""
+
+WORTHWHILE = 0.95
+"""The radius of :func:`needed_extent` is halved while some ray becomes shorter than this share."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +192,7 @@ def in_domain(
     found = edge(small, dual, generator=generator, n_starts=n_starts, n_steps=n_steps)
     if found.kappa < share:
         return dual, found
-    factor = 0.5 * share / found.kappa
+    factor = SHRINKAGE * share / found.kappa
     kappa, bound = factor * found.kappa, factor * found.bound
     return factor * dual, replace(found, kappa=kappa, bound=bound)
 
@@ -178,13 +203,13 @@ def has_domain(small: Problem) -> bool:
 
 
 class Guard:
-    """Whether a search of the dual may go to a G: kappa is below what a search is trusted with.
+    """Whether the ascent of the dual may go to a G: the largest kappa found is below FOUND_LIMIT.
 
     Parameters
     ----------
     small : Problem
     generator : torch.Generator
-        Of the starts of the search, beside the best direction so far.
+        For the starts of the search, beside the best direction so far.
     """
 
     def __init__(self, small: Problem, generator: torch.Generator) -> None:
@@ -192,7 +217,7 @@ class Guard:
         self.best: Tensor | None = None
 
     def __call__(self, dual: Tensor) -> bool:
-        """Look from the best direction so far, and from a few new ones."""
+        """Search from the best direction so far, and from a few new ones."""
         if not has_domain(self.small):
             return True
         few = {"n_starts": 12, "n_steps": 8} if self.best is not None else {}
@@ -236,12 +261,14 @@ def needed_extent(small: Problem, dual: Tensor, found: Edge) -> tuple[float, flo
         rest = small.sigma(z) - z.clamp(min=0)
         parts = torch.maximum(rest @ dual.clamp(min=0), rest @ (-dual).clamp(min=0))
         b = scale * torch.linalg.vector_norm(parts, dim=1)
-        return torch.maximum(radius, (kappa * b + (b.square() + 80 * left).sqrt()) / left)
+        return torch.maximum(
+            radius, (kappa * b + (b.square() + 2 * NEGLIGIBLE * left).sqrt()) / left
+        )
 
     best = extent_from(torch.zeros_like(kappa))
     for _ in range(40):
         shorter = torch.minimum(best, extent_from(best / 2))
-        if bool((shorter > 0.95 * best).all()):
+        if bool((shorter > WORTHWHILE * best).all()):
             break
         best = shorter
     return float(best.max()), float((best * left.sqrt()).max()) / 9
@@ -251,19 +278,19 @@ def _rays(x: Tensor) -> Tensor:
     """Directions that meet every change of the activations of rank-1 or rank-2 inputs."""
     if x.shape[1] == 1:
         return x.new_tensor([[1.0], [-1.0]])
-    even = torch.linspace(0, 2 * math.pi, 257, dtype=x.dtype, device=x.device)
+    even = torch.linspace(0, 2 * math.pi, N_ANGLES + 1, dtype=x.dtype, device=x.device)
     angles = torch.cat([*kink_angles(x), even])
     return torch.stack([angles.cos(), angles.sin()], 1)
 
 
 def outside_certificate(found: Edge, prior_energy: float, method: str) -> Certificate:
-    """Certificate of a G outside of the domain: no law belongs to it, and D(G) = -inf is known."""
+    """Certificate of a G outside of the domain: it has no Gibbs form, and D(G) = -inf is known."""
     unknown = refusal(found.reason, prior_energy, method)
     return replace(unknown, gap_stderr=0.0, dual_stderr=0.0, bounded=True)
 
 
 def within(certificate: Certificate, found: Edge) -> Certificate:
-    """The certificate as far as the edge lets it stand: refused at or beyond it."""
+    """The certificate, refused where G is at or beyond the edge of the domain."""
     if found.outside:
         return outside_certificate(found, certificate.prior_energy, certificate.method)
     if found.reason:
@@ -332,7 +359,7 @@ def _ascend(
 
     rows = x[x.norm(dim=1) > 0]
     singular = torch.linalg.svd(matrix.T @ x, full_matrices=False)[2]
-    known = [rows, -rows, singular, -singular, normals(256)]
+    known = [rows, -rows, singular, -singular, normals(N_RANDOM)]
     if starts is not None:
         known.append(starts.to(x))
     candidates = _unit(torch.cat(known))
@@ -340,7 +367,7 @@ def _ascend(
     v = _unit(torch.cat([candidates[chosen], normals(n_starts - 2 * n_starts // 3)]))
     for step in range(n_steps):
         along = v @ x.T
-        width = (0.0, 0.3, 0.03, None)[step % 4]
+        width = KINK_WIDTHS[step % len(KINK_WIDTHS)]
         towards = normals(len(v)) if width is None else _gradient(x, matrix, along, width)
         towards = _unit(towards - (towards * v).sum(1, keepdim=True) * v)
         angles = _best_angles(torch.stack([along, towards @ x.T], 2), matrix)[:, None]

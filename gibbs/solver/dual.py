@@ -32,6 +32,7 @@ from gibbs.model.problem import Problem
 from gibbs.solver.conditional import Conditional
 
 __all__ = [
+    "ARMIJO",
     "TILE",
     "RidgeSolver",
     "Tilted",
@@ -55,6 +56,13 @@ __all__ = [
 
 TILE = 1024
 """Points handled at a time: their activations stay in the cache."""
+
+ARMIJO = 1e-4
+"""A step must gain this share of what its slope promises: the usual value of Armijo's condition,
+small enough to accept every full Newton step near the solution."""
+
+REFIT_TOLERANCE = 1e-9
+"""Newton steps for C end when the residual adds less than this share of B to the gap."""
 
 
 def tiles(n: int, size: int) -> list[slice]:
@@ -91,13 +99,13 @@ class Tilted:
 
     @classmethod
     def uniform(cls, problem: Problem, values: Tensor) -> Tilted:
-        """Points of equal weight, as they come; G = 0."""
+        """Points of equal weight, at G = 0."""
         weights = values.new_full((len(values),), 1 / len(values), dtype=torch.float64)
         return cls(problem, torch.zeros_like(problem.y), values, weights.log(), 0.0, weights)
 
     @classmethod
     def together(cls, parts: Sequence[Tilted]) -> Tilted:
-        """Independent samples of one mu_G as one: each weighs its own estimate of Z."""
+        """Independent samples of one mu_G as one, each weighted by its own estimate of Z."""
         first = parts[0]
         base = torch.cat([part.base for part in parts]) - math.log(len(parts))
         values = torch.cat([part.values for part in parts])
@@ -160,7 +168,7 @@ def outputs_of(tilted: Tilted, coefficients: Tensor | None = None) -> Tensor:
 def residual(problem: Problem, dual: Tensor, kernel: Tensor) -> Tensor:
     r"""R(G) = -grad D = Y + n G - Z_G (n, q), from a kernel: without truncation.
 
-    It is 0 where G agrees with the outputs that it causes: Z_G = -(gamma^2/lambda) K_G G W^T W.
+    It is 0 where G = (Z_G - Y)/n, at the maximizer: Z_G = -(gamma^2/lambda) K_G G W^T W.
     """
     coupled = kernel @ dual @ gram(problem)
     return (
@@ -209,7 +217,7 @@ def gap_at(tilted: Tilted, coefficients: Tensor) -> float:
 
     -R is the gradient of B, which is concave, 0 at C = G, and at its maximum the gap of the best
     law of a given u. The normalising constant cancels. Where the weights are those of another
-    law mu of u on the same points, KL(mu | mu_G)/beta comes on top.
+    law mu of u on the same points, add KL(mu | mu_G)/beta.
     """
     at = _Derivatives(tilted, coefficients)
     before = tilted.weights @ log_tilt(tilted.problem, tilted.dual, tilted.values)
@@ -232,7 +240,7 @@ def refit(tilted: Tilted, start: Tensor | None = None) -> Tensor:
     at = _Derivatives(tilted, tilted.dual if start is None else start)
     value, solver = _bracket(tilted, at.coefficients, at.log_mass - here), at.solver()
     for _ in range(30):
-        if at.excess <= 1e-9 * max(value, 0) + noise**2 * scale:
+        if at.excess <= REFIT_TOLERANCE * max(value, 0) + noise**2 * scale:
             break
         times = partial(at.times, moving=False)
         direction = _conjugate_gradients(times, solver, -at.residual, 1e-3, 50)
@@ -240,7 +248,7 @@ def refit(tilted: Tilted, start: Tensor | None = None) -> Tensor:
         while True:
             there = _Derivatives(tilted, at.coefficients + size * direction)
             rise = _bracket(tilted, there.coefficients, there.log_mass - here) - value
-            if rise >= 1e-4 * size * slope - noise * scale or size < 1e-12:
+            if rise >= ARMIJO * size * slope - noise * scale or size < 1e-12:
                 break
             size /= 2
         at, value = there, value + rise

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from gibbs.model.problem import Problem
-from gibbs.solver.domain import has_domain, in_domain
+from gibbs.solver.domain import START_LIMIT, has_domain, in_domain
 from gibbs.solver.dual import Tilted, refit
 from gibbs.solver.measure import Target, mala
 from gibbs.solver.progress import DescentRound, StepLog
@@ -26,9 +26,6 @@ MEMORY = 0.9
 
 STEP = 0.1
 """Step of MALA before any tuning, in units of the prior variance: all points start in the prior."""
-
-DOMAIN_SHARE = 0.9
-"""G is scaled to where kappa is below this, where the dual has a domain."""
 
 
 def marginal_descent(
@@ -63,7 +60,7 @@ def marginal_descent(
         dual = now if dual is None else MEMORY * dual + (1 - MEMORY) * now
         if has_domain(small):
             dual, _ = in_domain(
-                small, dual, generator=generator, share=DOMAIN_SHARE, n_starts=8, n_steps=4
+                small, dual, generator=generator, share=START_LIMIT, n_starts=8, n_steps=4
             )
         u, log_tilts, step = mala(Target(small, x, dual), u, step, n_moves, generator=generator)
         left = N_ROUNDS - 1 - number

@@ -66,7 +66,7 @@ class GibbsMeasure:
         Where the masses of phases have been chosen: the law of u is mu_G times chosen/mass.
     replays : Tensor (M,), optional
         Of a Monte Carlo law: the number of the independent draw that each point belongs to, from
-        0 on. Each draw weighs its own estimate of Z. None for quadrature.
+        0 on, each weighted by its own estimate of Z. None for quadrature.
     """
 
     problem: Problem
@@ -303,11 +303,11 @@ class Target:
 
 
 class LogDensity(Protocol):
-    """What :func:`mala` moves under: log density (M,), its gradient (M, r), and e(u) (M,)."""
+    """A target of :func:`mala`: log density (M,), its gradient (M, r), and e(u) (M,)."""
 
     @property
     def problem(self) -> Problem:
-        """Sets the scale of the moves: its prior variance."""
+        """The problem, whose prior variance is the scale of the moves."""
 
     def __call__(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Evaluate at each row of u (M, r)."""
@@ -315,7 +315,7 @@ class LogDensity(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class _Phased:
-    """A target times the ratio of chosen masses: its jumps are left to the acceptance."""
+    """A target times the ratio of chosen masses: the jumps enter the acceptance only."""
 
     target: LogDensity
     phases: Phases
@@ -343,8 +343,8 @@ def mala(
 
     .. math:: u' \sim N(u + \tfrac h2 \Sigma_k \nabla \log\pi(u),\ h \Sigma_k)
 
-    with the covariance of the component k of `metric` that most likely made u; the way back
-    counts with the component of u'. Without a metric it is the prior variance times I.
+    with the covariance of the component k of `metric` that most likely made u; the reverse
+    move uses the component of u'. Without a metric it is the prior variance times I.
 
     Parameters
     ----------
@@ -358,8 +358,8 @@ def mala(
     Returns
     -------
     Tensor (M, r), Tensor (M,), float
-        The moved points, e(u) there, and the step as tuned. Tuning goes on while moving, by
-        the acceptance of all points together, which of one point depends only by 1/M.
+        The moved points, e(u) there, and the tuned step. Every move tunes it, by the acceptance of
+        all points together, on which a single point has an influence of 1/M.
     """
     shape = _Metric(target.problem, metric, u)
     log_density, gradient, log_tilts = target(u)
@@ -387,7 +387,7 @@ def mala(
 
 
 class _Metric:
-    """Lower factors L_k of the covariances of moves, and which of them holds at a point."""
+    """Lower factors L_k of the covariances of moves, and the one that is used at a point."""
 
     def __init__(self, problem: Problem, metric: Mixture | None, like: Tensor) -> None:
         self.mixture = metric

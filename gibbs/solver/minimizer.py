@@ -15,7 +15,14 @@ from gibbs.model.problem import Problem
 from gibbs.solver.ascent import Ascent, OverdispersedChains
 from gibbs.solver.bridge import Bridge, WeightedSample, build_bridge, fit_proposal
 from gibbs.solver.certificate import Certificate, refusal
-from gibbs.solver.domain import edge, has_domain, in_domain, outside_certificate, within
+from gibbs.solver.domain import (
+    START_LIMIT,
+    edge,
+    has_domain,
+    in_domain,
+    outside_certificate,
+    within,
+)
 from gibbs.solver.dual import Tilted, log_tilt, refit
 from gibbs.solver.marginal_descent import marginal_descent
 from gibbs.solver.measure import GibbsMeasure
@@ -30,9 +37,6 @@ from gibbs.solver.quadrature import (
 from gibbs.solver.replays import pool, replay_certificate
 
 __all__ = ["GibbsResult", "certify", "solve_gibbs"]
-
-START_SHARE = 0.9
-"""A warm start outside of the domain of the dual is scaled to where kappa is below this."""
 
 FEWER = 4
 """The ascent takes samples of n_particles / FEWER points: only the certificate needs them all."""
@@ -157,7 +161,7 @@ def solve_gibbs(
     log = StepLog(progress)
     start = None if warm_start is None else _start(small, basis, warm_start)
     if start is not None and has_domain(small):
-        inside, _ = in_domain(small, start[0], generator=generator, share=START_SHARE)
+        inside, _ = in_domain(small, start[0], generator=generator, share=START_LIMIT)
         start = (inside, *start[1:])
     if method == "quadrature" and small.n_inputs > 2:
         raise ValueError(f"method='quadrature' needs rank <= 2, got rank {small.n_inputs}")

@@ -15,9 +15,25 @@ __all__ = ["Mixture", "fit_mixture", "standard_mixture"]
 N_COMPONENTS = (1, 2, 4, 8, 16)
 """Numbers of components that are tried, until the held-out likelihood falls."""
 
-
 MOST_POINTS = 6000
-"""A fit uses no more."""
+"""Points of a fit at most: expectation-maximisation on more takes longer than all else."""
+
+HELD_OUT = 4
+"""Every fourth point (at random) is held out to choose the number of components."""
+
+LEAST_GAIN = 3e-3
+"""Expectation-maximisation ends when the mean log-likelihood rises by less than this: a proposal
+needs no exact fit."""
+
+N_SEEDS = 2000
+"""Points among which k-means++ chooses the first centers."""
+
+LEAST_COUNT = 1e-8
+"""Added to the number of points of a component, so that one without points has a mean."""
+
+RIDGE = 1e-9
+"""Added to the diagonal of the common covariance, relative to its mean: points on a line have a
+Cholesky factor too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +162,7 @@ def fit_mixture(
         some = torch.nonzero(counts).squeeze(1)
         u, weights = u[some], counts[some].to(u) / MOST_POINTS
     order = torch.randperm(len(u), device=u.device, generator=generator)
-    held_out, train = order[: len(u) // 4], order[len(u) // 4 :]
+    held_out, train = order[: len(u) // HELD_OUT], order[len(u) // HELD_OUT :]
     size = 1 / float(weights.square().sum())
     best, best_score = None, -math.inf
     for k in N_COMPONENTS:
@@ -178,7 +194,7 @@ def _maximize_likelihood(
         joint, density = (torch.cat(part) for part in zip(*parts, strict=True))
         mixture = _moments(u, shares[:, None] * torch.exp(joint - density[:, None]))
         now = float(shares @ density) / len(u)
-        if now - before < 3e-3:
+        if now - before < LEAST_GAIN:
             break
         before = now
     return mixture
@@ -186,7 +202,7 @@ def _maximize_likelihood(
 
 def _spread_centers(u: Tensor, weights: Tensor, k: int, generator: torch.Generator) -> Tensor:
     """Choose k rows with probability by squared distance to those chosen (k-means++)."""
-    some = u[torch.multinomial(weights, 2000, replacement=True, generator=generator)]
+    some = u[torch.multinomial(weights, N_SEEDS, replacement=True, generator=generator)]
     centers = some[:1]
     for _ in range(k - 1):
         distance = torch.cdist(some, centers).min(1).values.square() + 1e-300
@@ -197,7 +213,7 @@ def _spread_centers(u: Tensor, weights: Tensor, k: int, generator: torch.Generat
 def _moments(u: Tensor, belongs: Tensor) -> Mixture:
     """Shares, means and shrunk covariances of components, from weighted responsibilities (M, k)."""
     width = u.shape[1]
-    counts = belongs.sum(0) + 1e-8
+    counts = belongs.sum(0) + LEAST_COUNT
     means = (belongs.T @ u) / counts[:, None]
     scatters = torch.stack(
         [
@@ -207,6 +223,6 @@ def _moments(u: Tensor, belongs: Tensor) -> Mixture:
         ]
     )
     common = scatters.sum(0) / len(u)
-    common += 1e-9 * (common.diagonal().mean() + 1e-300) * torch.eye(width).to(common)
+    common += RIDGE * (common.diagonal().mean() + 1e-300) * torch.eye(width).to(common)
     covariances = (scatters + width * common) / (counts + width)[:, None, None]
     return Mixture(counts / counts.sum(), means, torch.linalg.cholesky(covariances))

@@ -2,8 +2,8 @@ r"""Phases: separate regions of mu_G, whose masses the certified measure may cho
 
 Near a first-order transition the masses of mu_G are exponentially sensitive to G: an error
 of a few times 1/beta in the dual moves all the mass from one region to another, D hardly
-moves, and the residual, hence the gap, is large. A measure with other masses, the same law
-inside of every region, has none of that.
+moves, and the residual, hence the gap, is large. A measure with chosen masses and the same law
+inside of every region does not have this problem.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gibbs.model.problem import Problem
-from gibbs.solver.dual import TILE, RidgeSolver, gram, kernel_scale, residual, tiles
+from gibbs.solver.dual import ARMIJO, TILE, RidgeSolver, gram, kernel_scale, residual, tiles
 from gibbs.solver.mixture import Mixture
 
 __all__ = ["Phases", "choose_masses", "find_phases", "output_shares", "phase_gap", "phase_kernels"]
@@ -24,6 +24,12 @@ LEAST_OVERLAP = 0.1
 
 LEAST_MASS = 1e-3
 """Phases with less are put with the heaviest."""
+
+FARTHEST_STEP = 0.9
+"""A step of the masses goes at most this share of the way to where the first of them is 0."""
+
+MASSES_TOLERANCE = 1e-6
+"""Newton steps for the masses end when a step gains less than this share of the gap."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +66,7 @@ class Phases:
         return self.numbers[2 * region + (log_tilts > self.level)]
 
     def merged(self, kept: Tensor) -> Phases:
-        """The phases that are `kept` (P,), bool; the others count as the heaviest, the first."""
+        """The phases that are `kept` (P,), bool; the others are merged with the heaviest."""
         kept = kept | (torch.arange(len(kept), device=kept.device) == 0)
         renumbered = torch.where(kept, kept.cumsum(0) - 1, 0)
         masses = self.masses[kept].clone()
@@ -173,14 +179,14 @@ def choose_masses(
         size = 1.0
         shrink = -(step / chosen).min()
         if float(shrink) > 0:
-            size = min(1.0, 0.9 / float(shrink))
+            size = min(1.0, FARTHEST_STEP / float(shrink))
         while size > 1e-9:
             trial = function.gap(chosen + size * step)
-            if trial <= value + 1e-4 * size * slope:
+            if trial <= value + ARMIJO * size * slope:
                 chosen, value = chosen + size * step, trial
                 break
             size /= 2
-        if not -slope > 1e-6 * abs(value):
+        if not -slope > MASSES_TOLERANCE * abs(value):
             break
     return chosen / chosen.sum(), value
 

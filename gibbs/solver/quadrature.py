@@ -1,4 +1,4 @@
-"""Quadrature over u where the inputs have rank 1 or 2: the solver there, to round-off."""
+"""Quadrature over u where the inputs have rank 1 or 2: there the dual is solved to round-off."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from gibbs.model.problem import Problem
 from gibbs.solver.certificate import Certificate
 from gibbs.solver.conditional import Conditional
 from gibbs.solver.domain import (
+    N_ANGLES,
+    NEGLIGIBLE,
+    START_LIMIT,
     edge,
     has_domain,
     in_domain,
@@ -21,6 +24,7 @@ from gibbs.solver.domain import (
     within,
 )
 from gibbs.solver.dual import (
+    ARMIJO,
     Tilted,
     dual_value,
     gap_of,
@@ -37,9 +41,30 @@ __all__ = ["RuleTooLarge", "certificate_at", "quadrature_certificate", "refine_r
 BUDGET = 2.5e8
 """Most activations, points times samples, that a rule may take."""
 
+FIRST_RADIUS, FIRST_POLAR_RADIUS = 9.0, 40.0
+"""Radius of the first rule, in prior deviations: the prior has a mass of 2e-18 beyond 9."""
+
+MARGIN = 1.1
+"""A rule extends this much further than the law needs, so that the next G fits in, too."""
+
+WIDER = 1.3
+"""Each refinement extends this much further than the rule before."""
+
+N_RADII = 300
+"""Radii of the scan for how far the law extends."""
+
+LINE_POINTS, PLANE_POINTS = 1000, 150
+"""Points on each axis of the first trapezoidal rule, in rank 1 and in rank 2; they double."""
+
+SAME_VALUE, SAME_FEATURES = 1e-10, 1e-8
+"""Relative changes of D and of the features below which a rule counts as converged."""
+
+MOST_STEPS = 100
+"""Newton steps on one rule at most; about ten are usual."""
+
 
 class RuleTooLarge(ValueError):
-    """The rule would take more activations than BUDGET before D and the features stand still."""
+    """The rule would take more activations than BUDGET before D and the features converge."""
 
 
 def refine_rule(
@@ -48,13 +73,13 @@ def refine_rule(
     log: StepLog | None = None,
     start: Tensor | None = None,
 ) -> tuple[Tilted, Tensor]:
-    """Refine the rule until D and the features stand still, at a given G or at the best one.
+    """Refine the rule until D and the features converge, at a given G or at the best one.
 
     The search for the best one begins at `start`. A given G must lie inside the domain of the
     dual (:mod:`gibbs.solver.domain`).
     """
     polar = has_domain(small)
-    extent, level = (40.0 if polar else 9.0, 1.0), 0
+    extent, level = (FIRST_POLAR_RADIUS if polar else FIRST_RADIUS, 1.0), 0
     start, before = start if dual is None else dual, None
     while True:
         grid, base = (_polar if polar else _grid)(small, extent, level)
@@ -62,39 +87,41 @@ def refine_rule(
         if start is None:
             start = -solve_ridge(small, _prior_kernel(base, values), small.y)
             if polar:
-                start, _ = in_domain(small, start, share=0.9)
+                start, _ = in_domain(small, start, share=START_LIMIT)
         tilted = Tilted(small, start, values, base, 0.0, base).at(start)
         if dual is None:
             tilted = _maximize(tilted, log or StepLog(), extent)
         start, needed = tilted.dual, _needed(small, tilted)
         if not _covers(extent, needed):
-            extent = max(extent[0], 1.1 * needed[0]), max(extent[1], 1.1 * needed[1])
+            extent = max(extent[0], MARGIN * needed[0]), max(extent[1], MARGIN * needed[1])
             # Of two polar rules of one level only the extent differs: their agreement says little.
             before = None if polar else tilted
             continue
         if before is not None and _agree(before, tilted):
             return tilted, grid
-        before, extent, level = tilted, (1.3 * extent[0], extent[1]), level + 1
+        before, extent, level = tilted, (WIDER * extent[0], extent[1]), level + 1
 
 
 def _needed(small: Problem, tilted: Tilted) -> tuple[float, float]:
-    """Prior deviations beyond which nothing is left, and a factor for the width of the law."""
+    """Prior deviations beyond which there is no mass, and a factor for the width of the law."""
     if has_domain(small):
         return needed_extent(small, tilted.dual, edge(small, tilted.dual))
     return _far_radius(small, tilted.dual), 1.0
 
 
 def _far_radius(small: Problem, dual: Tensor) -> float:
-    """Where e(u) - r^2/2 has fallen 40 below its largest value, on a scan of rays.
+    """Where e(u) - r^2/2 has fallen NEGLIGIBLE below its largest value, on a scan of rays.
 
     A rule may agree with its own refinements while a phase lies beyond it.
     """
     scale = 1 / math.sqrt(small.beta * small.decay)
     rank = small.n_inputs
-    angles = torch.linspace(0, 2 * math.pi, 3 if rank == 1 else 257, dtype=torch.float64)[:-1]
+    angles = torch.linspace(0, 2 * math.pi, 3 if rank == 1 else N_ANGLES + 1, dtype=torch.float64)[
+        :-1
+    ]
     rays = torch.stack([angles.cos(), angles.sin()], 1)[:, :rank].to(small.device)
     end = math.log10(_farthest(small, dual))
-    radii = torch.logspace(0, end, 300, dtype=torch.float64, device=small.device)
+    radii = torch.logspace(0, end, N_RADII, dtype=torch.float64, device=small.device)
     heights = torch.stack(
         [
             log_tilt(small, dual, small.sigma.value_(radius * scale * rays @ small.x.T)).max()
@@ -102,8 +129,8 @@ def _far_radius(small: Problem, dual: Tensor) -> float:
             for radius in radii
         ]
     )
-    alive = radii[heights >= heights.max().clamp(min=0) - 40]
-    return 1.1 * float(alive.max())
+    alive = radii[heights >= heights.max().clamp(min=0) - NEGLIGIBLE]
+    return MARGIN * float(alive.max())
 
 
 def _farthest(small: Problem, dual: Tensor) -> float:
@@ -123,7 +150,7 @@ def _farthest(small: Problem, dual: Tensor) -> float:
         rest = steepest * float(weights.sum())
         norms = small.x.norm(dim=1) / math.sqrt(small.beta * small.decay)
         slope = steepest * float(norms @ weights.sum(1))
-    return slope + math.sqrt(slope**2 + 2 * (rest + 40))
+    return slope + math.sqrt(slope**2 + 2 * (rest + NEGLIGIBLE))
 
 
 def _covers(extent: tuple[float, float], needed: tuple[float, float]) -> bool:
@@ -136,7 +163,7 @@ def _prior_kernel(base: Tensor, values: Tensor) -> Tensor:
 
 def _grid(small: Problem, extent: tuple[float, float], level: int) -> tuple[Tensor, Tensor]:
     """Trapezoidal rule: points (M, r), and the logarithms of their prior masses."""
-    points = (1000 if small.n_inputs == 1 else 150) * 2**level
+    points = (LINE_POINTS if small.n_inputs == 1 else PLANE_POINTS) * 2**level
     _check_size(small, points**small.n_inputs)
     axis = torch.linspace(-extent[0], extent[0], points, dtype=torch.float64, device=small.device)
     axis /= math.sqrt(small.beta * small.decay)
@@ -146,7 +173,7 @@ def _grid(small: Problem, extent: tuple[float, float], level: int) -> tuple[Tens
 
 
 def _polar(small: Problem, extent: tuple[float, float], level: int) -> tuple[Tensor, Tensor]:
-    """The same in polar coordinates, for laws that are far wider in some directions."""
+    """A rule in polar coordinates, for laws that are far wider in some directions: as `_grid`."""
     radii, log_mass = _radii(*extent, level)
     rank = small.n_inputs
     log_mass = log_mass + (rank - 1) * radii.log() - radii.square() / 2
@@ -174,7 +201,7 @@ def _polar(small: Problem, extent: tuple[float, float], level: int) -> tuple[Ten
 
 
 def _radii(extent: float, stretch: float, level: int) -> tuple[Tensor, Tensor]:
-    r"""Trapezoidal rule in s, radius = exp(s - e^-s), up to `extent`: it suits all scales at once.
+    r"""Trapezoidal rule in s, radius = exp(s - e^-s), up to `extent`, for all scales at once.
 
     The integrands are smooth in log radius, whatever 1 - kappa^2 is, and the e^-s makes them
     vanish doubly exponentially at the lower end. `stretch` makes the steps finer.
@@ -194,7 +221,7 @@ def _sector_rule(x: Tensor, extent: float, level: int) -> tuple[Tensor, Tensor]:
     """
     kinks = torch.cat(kink_angles(x)).sort().values
     gaps = torch.cat([kinks[1:], kinks[:1] + 2 * math.pi]) - kinks
-    eps = 80 / extent**2
+    eps = 2 * NEGLIGIBLE / extent**2
     width, least = math.sqrt(eps) / 1.5**level, eps / 8 / 2**level
     doublings = torch.arange(math.ceil(math.log2(width / least)), dtype=torch.float64)
     steps = least * 2**doublings
@@ -225,13 +252,13 @@ def _maximize(tilted: Tilted, log: StepLog, extent: tuple[float, float]) -> Tilt
     """
     small, value = tilted.problem, dual_value(tilted)
     polar, most = has_domain(small), (2 * extent[0], 2 * extent[1])
-    for _ in range(100):
+    for _ in range(MOST_STEPS):
         direction, slope = newton_direction(tilted)
         size = 1.0
         while size > 1e-8:
             trial = tilted.at(tilted.dual + size * direction)
             inside = not polar or _covers(most, _needed(small, trial))
-            least = value + 1e-4 * size * slope - 1e-15 * abs(value)
+            least = value + ARMIJO * size * slope - 1e-15 * abs(value)
             if inside and dual_value(trial) >= least:
                 break
             size /= 2
@@ -245,12 +272,12 @@ def _maximize(tilted: Tilted, log: StepLog, extent: tuple[float, float]) -> Tilt
 
 
 def _agree(coarse: Tilted, fine: Tilted) -> bool:
-    """Whether D stands still to 1e-10 and the features to 1e-8, relative."""
+    """Whether D and the features have converged, to SAME_VALUE and SAME_FEATURES."""
     first, second = dual_value(coarse), dual_value(fine)
-    if abs(first - second) > 1e-10 * abs(second):
+    if abs(first - second) > SAME_VALUE * abs(second):
         return False
     h_first, h_second = outputs_of(coarse), outputs_of(fine)
-    return bool((h_first - h_second).abs().max() <= 1e-8 * h_second.abs().max())
+    return bool((h_first - h_second).abs().max() <= SAME_FEATURES * h_second.abs().max())
 
 
 def quadrature_certificate(tilted: Tilted, tol: float) -> Certificate:

@@ -33,6 +33,9 @@ MISSED_SHARE = 0.002
 LEAST_REPLAYS = 6
 """Replays that a certificate needs: with fewer a standard error means nothing."""
 
+DUAL_STDERRS = 2.0
+"""The dual value that a gap is compared with is reduced by this many standard errors."""
+
 
 def pool(replays: list[WeightedSample]) -> WeightedSample:
     """All replays as one sample, each weighted by its own estimate of Z."""
@@ -152,7 +155,7 @@ def _why_not(
         return f"{n} replays, at least {LEAST_REPLAYS} are needed"
     if not math.isfinite(dual + gap):
         return "the replays give no finite dual value and gap"
-    floor = dual - 2 * dual_stderr
+    floor = dual - DUAL_STDERRS * dual_stderr
     if not floor > 0:
         return "the dual value is not above 0 by two standard errors"
     # Written so that NaN is not below anything.

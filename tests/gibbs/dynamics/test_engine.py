@@ -99,9 +99,9 @@ def test_uncoupled_coordinates_follow_the_chain_of_steps():
         mean = (1 - eta * decay) * mean
         variance = (1 - eta * decay) ** 2 * variance + 2 * eta * temperature
         if k == 1:  # a look in between, whose draw the later ones must go on from
-            middle = rest.look().clone()
+            middle = rest.current().clone()
             mean_then = mean
-    end = rest.look()
+    end = rest.current()
     n = len(start)
     assert (end.mean(0) - mean).abs().max() < ERRORS * math.sqrt(variance / n)
     assert (end.var(0) / variance - 1).abs().max() < ERRORS * math.sqrt(2 / n)

@@ -46,11 +46,11 @@ def test_delayed_noise_has_the_covariances_of_the_chain_and_of_what_was_seen():
     seen = []
     for x in batches:
         noise.begin(Kick(0.0, scale), rate)
-        glimpse = noise.glimpse(x)
-        hidden = 0.0 if glimpse is None else glimpse.factor @ torch.cat(glimpse.draws, 1)
+        batch = noise.on_batch(x)
+        hidden = 0.0 if batch is None else batch.factor @ torch.cat(batch.normals, 1)
         seen.append(x @ cloud.particles().u.T + hidden)
         for index, tile in enumerate(cloud.tiles):
-            gained = 0.0 if glimpse is None else glimpse.gain @ glimpse.draws[index]
+            gained = 0.0 if batch is None else batch.gain @ batch.normals[index]
             tile[1:] = rate * (tile[1:] + gained)
         noise.end()
     noise.flush()
