@@ -168,7 +168,7 @@ def ours(problem: Problem, start: Particles, case: Case) -> Step:
     data = batches(problem, case)
 
     noise: Noise = TiledNoise(cloud, generator)
-    if DelayedNoise.pays(case.n_neurons, case.d, case.rows):
+    if DelayedNoise.is_faster(case.n_neurons, case.d, case.rows):
         noise = DelayedNoise(cloud, generator)
     kick = Kick(0.0, math.sqrt(2 * ETA * problem.temperature))
 

@@ -94,7 +94,7 @@ def test_a_bad_checkpoint_gives_way_to_the_one_before(tmp_path, harm, words):
     folder.write(snapshot(5, 5.0), RUN)
     folder.write(snapshot(9, 9.0), RUN)
     harm(tmp_path / "step-0000000009.json")
-    with pytest.warns(RuntimeWarning, match=f"step-0000000009 {words}.*going on from step 5"):
+    with pytest.warns(RuntimeWarning, match=f"step-0000000009 {words}.*continuing from step 5"):
         found = folder.read(RUN)
     assert float(found.tensors["theta"][0, 0]) == 5.0
     harm(tmp_path / "step-0000000005.json")

@@ -74,9 +74,9 @@ def test_delayed_noise_has_the_covariances_of_the_chain_and_of_what_was_seen():
 
 def both_noises(monkeypatch, run):
     """The same run with noise that waits and with noise that does not."""
-    assert DelayedNoise.pays(100, 16, 2)
+    assert DelayedNoise.is_faster(100, 16, 2)
     delayed = run()
-    monkeypatch.setattr(DelayedNoise, "pays", staticmethod(lambda *_: False))
+    monkeypatch.setattr(DelayedNoise, "is_faster", staticmethod(lambda *_: False))
     return delayed, run()
 
 
