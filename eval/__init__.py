@@ -21,13 +21,13 @@ from eval.collapse.observers import collapse_observers
 from eval.collapse.tracking import track_collapse
 from eval.comparison import Comparison, baseline_models, compare_baselines, comparison_models
 from eval.data.dataset import Dataset, describe
-from eval.data.files import read_table
+from eval.data.file_formats import read_table
 from eval.data.laws import draw_samples
 from eval.data.loading import load_dataset, load_distribution, load_source
 from eval.data.plugins import load_plugin
 from eval.data.registry import register_dataset, registered_datasets
 from eval.data.synthetic import SeparableDistribution, make_linearly_separable
-from eval.data.torch_ import from_torch
+from eval.data.torch_data import from_torch
 from eval.distances.function_space import FeatureError, feature_error
 from eval.distances.stein import SteinDiscrepancy, gibbs_stein_discrepancy, stein_discrepancy
 from eval.distances.transport import Distance, sliced_wasserstein, wasserstein

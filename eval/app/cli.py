@@ -37,7 +37,7 @@ from eval.app.shared.folders import InputError, explained, free_folder, staged_f
 from eval.app.shared.options import OUT, TABLES, Uses, given, only_where_used, refuse_unused
 from eval.app.study import study
 from eval.data.dataset import Dataset, Distribution, describe
-from eval.data.files import read_file
+from eval.data.file_formats import read_file
 from eval.data.loading import options_of
 from gibbs import describe_bounds
 from stages.files import whole_file

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from eval.collapse.accumulator import CollapseAccumulator
 from eval.collapse.formulas import CollapseMetrics
 from eval.collapse.second_pass import SecondPass
+from eval.extras import needed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,12 +71,7 @@ def track_collapse(
     ModuleNotFoundError
         If pandas is missing.
     """
-    try:
-        import pandas as pd
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "track_collapse needs pandas: pip install 'gibbsnet[app]'"
-        ) from error
+    (pandas,) = needed("track_collapse", "pandas")
     if n_epochs and train_epoch is None:
         raise ValueError(f"train_epoch must be given to train for n_epochs={n_epochs}, got None")
     rows = []
@@ -87,7 +83,9 @@ def track_collapse(
             (epoch + number, layer, name, value.value, value.status.value, value.reason)
             for name, value in metrics.as_dict().items()
         ]
-    return pd.DataFrame(rows, columns=["epoch", "layer", "metric", "value", "status", "reason"])
+    columns = ["epoch", "layer", "metric", "value", "status", "reason"]
+    frame: pd.DataFrame = pandas.DataFrame(rows, columns=columns)
+    return frame
 
 
 def measure_model(

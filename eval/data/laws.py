@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.data.checks import Origin, checked_arrays, refuse_one_class, telling
+from eval.data.arrays import Origin, checked_arrays, refuse_one_class, telling
 from eval.data.dataset import Dataset, Distribution
 
 __all__ = ["draw_dataset", "draw_samples", "try_law"]

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from eval.data.dataset import Dataset, Distribution
-from eval.data.files import OPTIONS, load_file, options_of_file, refuse_options
+from eval.data.file_formats import OPTIONS, load_file, options_of_file, refuse_options
 from eval.data.openml import PREFIX, load_openml
 from eval.data.plugins import is_plugin, load_plugin
 from eval.data.registry import DRAWN, load_registered, registered_datasets

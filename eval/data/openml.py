@@ -10,9 +10,10 @@ from urllib.error import HTTPError, URLError
 
 from sklearn.datasets import fetch_openml
 
-from eval.data.checks import Origin
+from eval.data.arrays import Origin
 from eval.data.dataset import Dataset
-from eval.data.tables import Table, needed, table_dataset
+from eval.data.frames import Table, table_dataset
+from eval.extras import needed
 
 __all__ = ["PREFIX", "load_openml"]
 
@@ -48,7 +49,7 @@ def load_openml(source: str, target: str | None, index: str | Sequence[str] | No
         raise ValueError(
             f"{source}: 'openml:' must be followed by the number of a data set, as in openml:61"
         )
-    needed("OpenML", "pandas")
+    needed("reading OpenML files", "pandas")
     try:
         with warnings.catch_warnings():
             # That a newer version exists, or that what is kept was not sound and is fetched anew.

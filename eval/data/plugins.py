@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-from eval.data.checks import telling
+from eval.data.arrays import telling
 from eval.data.dataset import Dataset, Distribution
-from eval.data.loaded import as_loaded
+from eval.data.loader_results import as_loaded
 
 __all__ = ["is_plugin", "load_plugin"]
 

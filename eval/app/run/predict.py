@@ -7,7 +7,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eval.app.run.model_store import SavedModel
-from eval.data.checks import Origin, not_finite, plain, refuse_missing
+from eval.data.arrays import Origin, not_finite
+from eval.data.frames import refuse_missing
+from stages.estimator.reading import plain
 
 __all__ = ["column_of", "feature_matrix", "predictions"]
 

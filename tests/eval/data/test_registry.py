@@ -66,7 +66,7 @@ def test_a_registered_distribution_is_not_a_data_set():
         (X, TypeError, r"bad: a loader must return a Dataset, a pair.*got ndarray"),
         ((X, Y, Y), TypeError, r"bad: a loader must return.*got tuple"),
         (None, TypeError, r"bad: a loader must return.*got NoneType"),
-        (([[1.0], [1.0, 2.0]], Y), ValueError, r"bad: X is not an array"),
+        (([[1.0], [1.0, 2.0]], Y), ValueError, r"bad: X must be an array"),
         ((X, Y[1:]), ValueError, r"bad: y must have shape \(4,\), got \(3,\)"),
         ((X, ["a", None, "a", "b"]), ValueError, r"bad: row 2, column 'y': class labels must be"),
         ((X, np.array(["a", 1] * 2, object)), ValueError, r"row 2, column 'y'.*got 'a' and 1"),

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from eval.data.checks import Origin, array_dataset
+from eval.data.arrays import Origin, array_dataset
 from eval.data.dataset import Dataset
+from eval.reading import as_array
 
 __all__ = ["from_torch", "is_torch"]
 
@@ -60,6 +60,7 @@ def from_torch(
 
     Examples
     --------
+    >>> import torch
     >>> from torch.utils.data import TensorDataset
     >>> images = torch.arange(16.0).reshape(4, 2, 2)
     >>> from_torch(TensorDataset(images, torch.tensor([0, 1, 0, 1]))).x.shape
@@ -112,7 +113,7 @@ def _pair(place: str, item: Any) -> tuple[Any, Any]:
 
 def _rows(place: str, x: Any, count: int | None) -> NDArray[Any]:
     """Inputs as rows: (1, d) of one sample, (count, d) of a batch."""
-    array = _array(place, "inputs", x)
+    array = as_array(x, f"{place}: inputs")
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{place}: inputs must be numbers, got {_kind(x, array)}")
     if count is None:
@@ -125,7 +126,7 @@ def _rows(place: str, x: Any, count: int | None) -> NDArray[Any]:
 def _labels(place: str, y: Any, batched: bool) -> list[Any]:
     if isinstance(y, str):
         return [y]
-    array = _array(place, "labels", y)
+    array = as_array(y, f"{place}: labels")
     if array.dtype.kind not in "biuU":
         raise ValueError(f"{place}: labels must be integers or text, got {_kind(y, array)}")
     if array.ndim != int(batched) and not (not batched and array.size == 1):
@@ -133,18 +134,6 @@ def _labels(place: str, y: Any, batched: bool) -> list[Any]:
         raise ValueError(f"{place}: there must be {wanted}, got shape {array.shape}")
     values: list[Any] = array.reshape(-1).tolist()
     return values
-
-
-def _array(place: str, what: str, values: Any) -> NDArray[Any]:
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        if values.dtype == torch.bfloat16:
-            values = values.float()
-        return np.asarray(values.numpy())
-    try:
-        return np.asarray(values)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{place}: {what} are not an array: {error}") from error
 
 
 def _kind(value: Any, array: NDArray[Any]) -> str:

@@ -1,4 +1,4 @@
-"""Tables from text: .csv, .tsv and .txt, as they are or compressed."""
+"""CSV files become tables: .csv, .tsv and .txt, as they are or compressed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from eval.data.checks import Origin, refuse_duplicates
-from eval.data.tables import Table, needed
+from eval.data.arrays import Origin
+from eval.data.frames import Table, refuse_duplicates
+from eval.extras import needed
 
 __all__ = ["OPENERS", "TEXT", "is_text", "read_text"]
 
@@ -40,7 +41,7 @@ def read_text(path: Path, separator: str | None) -> Table:
     ModuleNotFoundError
         If pandas is missing.
     """
-    (pandas,) = needed("CSV", "pandas")
+    (pandas,) = needed("reading CSV files", "pandas")
     text = _decoded(path)
     chosen, notes = _separator(path, text, separator)
     header, lines = _scanned(path, text, chosen)

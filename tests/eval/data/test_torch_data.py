@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset, Tenso
 
 from eval.data.loading import load_dataset
 from eval.data.registry import register_dataset
-from eval.data.torch_ import from_torch
+from eval.data.torch_data import from_torch
 from stages import TwoStageClassifier
 
 IMAGES = torch.arange(48.0).reshape(6, 2, 2, 2)
@@ -113,7 +113,7 @@ BAD = [
     (Items(PAIR, (torch.zeros(3), 0)), ValueError, "mine: item 1: .* as those before, 2, got 3"),
     (Items(PAIR, ("text", 0)), ValueError, "mine: item 1: inputs must be numbers, got dtype <U4"),
     (Items(PAIR, (None, 0)), ValueError, "mine: item 1: inputs must be numbers, got NoneType"),
-    (Items(PAIR, ([[1], [1, 2]], 0)), ValueError, "mine: item 1: inputs are not an array"),
+    (Items(PAIR, ([[1], [1, 2]], 0)), ValueError, "mine: item 1: inputs must be an array"),
     (Items(PAIR, (torch.zeros(2), 0.5)), ValueError, "item 1: labels must be integers or text"),
     (Items(PAIR, (torch.zeros(2), torch.zeros(2).int())), ValueError, "one label, got shape"),
     (Items(PAIR, (torch.zeros(2), None)), ValueError, "integers or text, got NoneType"),

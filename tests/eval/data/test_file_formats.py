@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from support.datafiles import HEADER, ROWS, X, Y, saved, truncated, zipped
 
-from eval.data.files import read_table
+from eval.data.file_formats import read_table
 from eval.data.loading import load_dataset
 
 

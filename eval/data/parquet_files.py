@@ -1,12 +1,12 @@
-"""Tables from Parquet files."""
+"""Parquet files become tables."""
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
-from eval.data.checks import Origin, refuse_duplicates
-from eval.data.tables import Table, needed
+from eval.data.arrays import Origin
+from eval.data.frames import Table, refuse_duplicates
+from eval.extras import needed
 
 __all__ = ["read_parquet"]
 
@@ -21,10 +21,12 @@ def read_parquet(path: Path) -> Table:
     ModuleNotFoundError
         If pandas or pyarrow is missing.
     """
-    pandas, pyarrow = needed("Parquet", "pandas", "pyarrow")
+    pandas, pyarrow, parquet = needed(
+        "reading Parquet files", "pandas", "pyarrow", "pyarrow.parquet"
+    )
     try:
         with path.open("rb") as stream:
-            table = importlib.import_module("pyarrow.parquet").ParquetFile(stream).read()
+            table = parquet.ParquetFile(stream).read()
         table.validate(full=True)
         frame = table.to_pandas()
     except (pyarrow.ArrowException, OSError, ValueError, TypeError, KeyError) as error:

@@ -1,13 +1,15 @@
-"""What a loader or a module of the user gives becomes a data set or a distribution."""
+"""What a loader or a module of the user returned becomes a data set or a distribution."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eval.data.checks import Origin, array_dataset, as_array, frame_dataset
+from eval.data.arrays import Origin, array_dataset, check_shapes
 from eval.data.dataset import Dataset, Distribution
+from eval.data.frames import frame_dataset
 from eval.data.laws import try_law
-from eval.data.torch_ import from_torch, is_torch
+from eval.data.torch_data import from_torch, is_torch
+from eval.reading import as_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,9 +60,6 @@ def _frame_pair(name: str, x: pd.DataFrame, y: Any) -> Dataset:
         y = y.iloc[:, 0]
     if isinstance(y, pd.Series) and len(y) == len(x) and not x.index.equals(y.index):
         raise ValueError(f"{name}: X and y must have the same index")
-    labels = y if isinstance(y, pd.Series) else as_array(Origin(name), "y", y)
-    if 0 in x.shape:
-        raise ValueError(f"{name}: X must have shape (n, d), got {x.shape}")
-    if labels.shape != (len(x),):
-        raise ValueError(f"{name}: y must have shape ({len(x)},), got {labels.shape}")
+    labels = y if isinstance(y, pd.Series) else as_array(y, f"{name}: y")
+    check_shapes(Origin(name), x, labels)
     return frame_dataset(Origin(name), name, x, pd.Series(labels))

@@ -1,4 +1,4 @@
-"""Files of every format, by the ending of their names."""
+"""Files of every format become tables and data sets: the ending of the name decides who reads."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from eval.data.checks import Origin
+from eval.data.arrays import Origin
+from eval.data.csv_files import OPENERS, TEXT, is_text, read_text
 from eval.data.dataset import Dataset
-from eval.data.npz import load_npz, npz_frame
-from eval.data.parquet import read_parquet
-from eval.data.tables import Table, table_dataset
-from eval.data.text import OPENERS, TEXT, is_text, read_text
+from eval.data.frames import Table, table_dataset
+from eval.data.npz_files import load_npz, npz_frame
+from eval.data.parquet_files import read_parquet
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""Arrays from NPZ files; nothing pickled is loaded."""
+"""NPZ files become arrays; nothing pickled is loaded."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from eval.data.checks import Origin, array_dataset
+from eval.data.arrays import Origin, array_dataset
 from eval.data.dataset import Dataset
-from eval.data.tables import needed
+from eval.extras import needed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ def npz_frame(path: Path) -> pd.DataFrame:
     ModuleNotFoundError
         If pandas is missing.
     """
-    (pandas,) = needed("NPZ", "pandas")
+    (pandas,) = needed("reading NPZ files", "pandas")
     with _opened_npz(path) as archive:
         x = _member(path, archive, "X")
         if x.ndim != 2:
