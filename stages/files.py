@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and their checksums."""
+"""Files that are written completely or not at all, and their checksums."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["checksum", "whole_file"]
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a scratch path, of the same suffix, that takes the place of `path` in the end.
+    """Yield a temporary path, of the same suffix, which replaces `path` when the context ends.
 
-    It is on the disk before it does, and gone where the context does not end well.
+    The file is flushed to the disk before that, and removed if the context ends with an error.
     """
     scratch = path.with_name(f".{os.getpid()}-{path.name}")
     try:

@@ -1,4 +1,4 @@
-"""Stage two as dynamics: neurons and linear layer move together."""
+"""Stage two as dynamics: neurons and linear layer are trained together."""
 
 from __future__ import annotations
 

@@ -21,12 +21,12 @@ __all__ = ["Ridge", "RidgeResult", "check_layer_weight", "fit_linear"]
 
 @dataclass(frozen=True, eq=False)
 class RidgeResult:
-    """What the ridge solution left.
+    """Result of the ridge solution.
 
     Attributes
     ----------
     particles : Particles
-        The neurons, as stage one made them.
+        The neurons of stage one, unchanged.
     w : Tensor (p, q)
         The linear layer.
     history : dict of str to 1-D Tensor
@@ -73,7 +73,7 @@ class Ridge:
     ) -> RidgeResult:
         """Solve for W; observers see the network before and after.
 
-        Nothing is drawn, and there is no step that a checkpoint could keep.
+        It uses no random numbers, and has no steps for a checkpoint.
         """
         lambda_w = self.resolved(problem).lambda_w
         assert lambda_w is not None
@@ -155,7 +155,7 @@ def fit_linear(
             f"features and y must have the same number of rows, got {len(features)} and {len(y)}"
         )
     shares = _shares(sample_weight, len(features))
-    # By singular values, which squares no condition number: any lambda_w > 0 has a solution.
+    # By singular values, which do not square the condition number, for any lambda_w > 0.
     roots = shares.sqrt().to(features.device)[:, None]
     h = row_major(features.double())
     left, sizes, right = torch.linalg.svd(gamma * roots * h, full_matrices=False)

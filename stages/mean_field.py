@@ -36,7 +36,7 @@ class Langevin(NoisySteps):
     n_neurons : int, default 1000
         N.
     start : Particles, optional
-        Neurons to begin with; None means `n_neurons` fresh ones, theta ~ N(0, I).
+        The neurons at the start; None means `n_neurons` new ones, theta ~ N(0, I).
     n_steps, step_size, batch_size, scheme, temperature
         The dynamics, see :class:`stages.noisy_steps.NoisySteps`.
 
@@ -92,13 +92,13 @@ class Gibbs:
         N, the neurons that are drawn from the minimizer for stage two, see
         :meth:`gibbs.GibbsMeasure.neurons`.
     n_particles : int, default 20_000
-        Size of each draw of the solver, see :func:`gibbs.solve_gibbs`.
+        Points of each sample of the solver, see :func:`gibbs.solve_gibbs`.
     tol : float, default 1e-2
         Relative gap to certify to, > 0.
     start : GibbsMeasure or Particles, optional
         Where the solver begins.
     progress : callable, optional
-        Told a :data:`gibbs.SolverReport` after every step of the solver.
+        Called with a :data:`gibbs.SolverReport` after every step of the solver.
 
     Raises
     ------
@@ -124,7 +124,7 @@ class Gibbs:
     ) -> tuple[GibbsResult, Particles]:
         """Solve; return the result, and neurons drawn from its measure.
 
-        The solver takes no steps that observers could see or checkpoints could keep.
+        The solver has no steps for observers or checkpoints.
         """
         result = solve_gibbs(
             problem,

@@ -1,4 +1,4 @@
-"""The options of the noisy dynamics, which both stages share, and a run that keeps checkpoints."""
+"""The settings of the noisy dynamics, which both stages share, and a run with checkpoints."""
 
 from __future__ import annotations
 

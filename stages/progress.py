@@ -20,7 +20,7 @@ def progress(n_steps: int, label: str, *, disable: bool = False) -> Iterator[Obs
     """Show a bar on standard error while in the context.
 
     Yields an observer that moves the bar and returns the seconds since the context began, so
-    that a history has its own clock.
+    that the history holds the time of every record.
     """
     start = time.perf_counter()
     with tqdm(total=n_steps, desc=label, unit="step", disable=disable, leave=False) as bar:
@@ -36,12 +36,12 @@ def progress(n_steps: int, label: str, *, disable: bool = False) -> Iterator[Obs
 def solver_progress(label: str, *, disable: bool = False) -> Iterator[Progress]:
     """Show the last report of the solver and the time on standard error while in the context.
 
-    How many steps there will be is not known: it is a line, not a bar.
+    It is a line and not a bar, because the number of steps is not known.
     """
     look = "{desc} [{elapsed}]"
     with tqdm(desc=label, bar_format=look, disable=disable, leave=False) as line:
 
-        def tell(report: SolverReport) -> None:
+        def show(report: SolverReport) -> None:
             line.set_description_str(f"{label}: {describe_report(report)}")
 
-        yield tell
+        yield show

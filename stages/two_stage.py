@@ -28,7 +28,7 @@ __all__ = ["TwoStageResult", "train_two_stage"]
 
 @dataclass(frozen=True, eq=False)
 class TwoStageResult:
-    """What both stages left.
+    """Result of both stages.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class TwoStageResult:
 
     @property
     def particles(self) -> Particles:
-        """The neurons after stage two; the ridge solve leaves them as stage one made them.
+        """The neurons after stage two; the ridge solve does not change those of stage one.
 
         Of the solved measure they are a sample with a replaced by its mean given u, see
         :meth:`gibbs.GibbsMeasure.neurons`.
@@ -65,7 +65,7 @@ class TwoStageResult:
 
     @property
     def status(self) -> str:
-        """How the training ended: of the flow where it diverged or was stopped, or stage one."""
+        """How the training ended: the flow if it diverged or was stopped, else stage one."""
         two = self.stage_two
         if isinstance(two, LangevinResult) and two.status is not LangevinStatus.COMPLETED:
             return two.status
@@ -73,7 +73,7 @@ class TwoStageResult:
 
     @property
     def certificate(self) -> Certificate | None:
-        """Of the solver; the dynamics have none."""
+        """The certificate of the solver; None for the dynamics."""
         return getattr(self.stage_one, "certificate", None)
 
 
@@ -99,21 +99,21 @@ def train_two_stage(
         W by exact ridge regression on the features, or neurons and W together by the joint noisy
         flow (Eq. 20), from W_0.
     generator : torch.Generator
-        Decides all that is drawn.
+        For all random numbers.
     observers : mapping of str to callable, optional
         Called along the dynamics of stage one, and before and after the ridge solve or along the
         flow.
     every : int, default 10
         Stride of the histories of the dynamics.
     checkpoint : Checkpoint, optional
-        Where the dynamics of both stages keep what they need to go on after a kill; the solver
-        begins again.
+        Where the dynamics of both stages store what they need to continue after a kill; the solver
+        starts again from the beginning.
 
     Returns
     -------
     TwoStageResult
         With the histories of both stages. After a divergence the layer is fitted on the last
-        sound particles; `status` tells.
+        particles with a finite loss, and `status` is "diverged".
 
     Raises
     ------

@@ -94,16 +94,16 @@ class TwoStageClassifier(
     scheme : {"euler", "leimkuhler_matthews"}, default "euler"
         How the noise enters a step, see :class:`gibbs.dynamics.noise.Scheme`.
     n_particles : int, default 20_000
-        Size of the populations of the solver "gibbs".
+        Points of each sample of the solver "gibbs".
     tol : float, default 1e-2
         Relative gap that the solver "gibbs" certifies to.
     class_weight : dict of class to float, "balanced" or None, default None
         Weights of the classes, times those of the samples; a class that the dict does not hold
         has 1. "balanced" gives all classes the same total.
     warm_start : bool, default False
-        Whether `fit` goes on from the last one: stage one with the same W_0 from `particles_` (the
-        solver "gibbs" from `measure_`, where there is one), with the random numbers where they
-        had ended. The stage two "flow" too begins again from W_0. Classes, inputs,
+        Whether `fit` continues from the last one: stage one with the same W_0 from `particles_`
+        (the solver "gibbs" from `measure_`, where there is one), and with the same generator. The
+        stage two "flow" starts again from W_0. Classes, inputs,
         n_hidden_features and n_neurons must be those of the last fit, the samples need not.
     center : bool, default True
         Whether to subtract the training mean from every sample.
@@ -118,8 +118,8 @@ class TwoStageClassifier(
         Threads of torch while fitting and predicting; None leaves them as they are set. The
         same number and random_state give the same network to the last bit.
     verbose : bool, default False
-        Whether to show on standard error how far stage one is: a progress bar, or the last report
-        of the solver "gibbs".
+        Whether to show the progress of stage one on standard error: a bar, or the last report of
+        the solver "gibbs".
 
     Attributes
     ----------
@@ -240,11 +240,11 @@ class TwoStageClassifier(
         observers : dict of str to callable, optional
             Passed to :func:`stages.train_two_stage`; their values are in the histories.
         checkpoint : Checkpoint, optional
-            A folder where the dynamics keep what they need to go on after a kill, and from which
-            this fit goes on if it holds something of the same fit; `random_state` must be an
-            int for that.
+            A folder where the dynamics store what they need to continue after a kill. This fit
+            continues from the last checkpoint there, if it is one of the same fit; `random_state`
+            must be an int for that.
         on_newton_step : callable, optional
-            Of the solver "gibbs": told a :data:`gibbs.SolverReport` after every step, see
+            Called with a :data:`gibbs.SolverReport` after every step of the solver "gibbs", see
             `progress` of :func:`gibbs.solve_gibbs`.
 
         Returns
@@ -256,7 +256,7 @@ class TwoStageClassifier(
         ValueError
             If X or y is not usable, a parameter is out of range, or the run diverged.
         """
-        samples, targets = read_labelled(self, X, y, reset=not self._goes_on())
+        samples, targets = read_labelled(self, X, y, reset=not self._continues())
         weights = total_weights(sample_weight, self.class_weight, targets)
         if weights is not None:
             kept = weights > 0
@@ -319,14 +319,14 @@ class TwoStageClassifier(
             solver_progress("stage one", disable=not (solved and self.verbose)) as show,
         ):
 
-            def tell(report: SolverReport) -> None:
+            def on_report(report: SolverReport) -> None:
                 show(report)
                 if on_newton_step is not None:
                     on_newton_step(report)
 
             changes: dict[str, Any] = {"start": start.law}
             if solved:
-                changes["progress"] = tell
+                changes["progress"] = on_report
             return train_two_stage(
                 problem,
                 replace(stage_one, **changes),
@@ -336,15 +336,15 @@ class TwoStageClassifier(
                 checkpoint=checkpoint,
             )
 
-    def _goes_on(self) -> bool:
-        """Whether `fit` begins where the last one ended."""
+    def _continues(self) -> bool:
+        """Whether `fit` starts where the last one ended."""
         return self.warm_start and hasattr(self, "_random_numbers")
 
     def _start(self, classes: NDArray[Any], d: int, dtype: torch.dtype) -> _Start:
-        """W_0, the random numbers, and where stage one begins; None for fresh neurons."""
+        """W_0, the generator, and the start of stage one; None for new neurons."""
         p = self._n_hidden_features(len(classes))
         generator = torch.Generator()
-        if not self._goes_on():
+        if not self._continues():
             generator.manual_seed(seed_of(self.random_state))
             w = orthonormal_layer(p, len(classes), generator=generator, dtype=dtype)
             return _Start(w, generator, None)
@@ -368,7 +368,7 @@ class TwoStageClassifier(
     ) -> Problem:
         """Stage one as a :class:`gibbs.Problem`: these samples, mapped into the ball, and W_0.
 
-        With the training data it is the very problem that `fit` handed to stage one.
+        With the training data it is the same problem that `fit` solved in stage one.
 
         Parameters
         ----------
@@ -376,7 +376,7 @@ class TwoStageClassifier(
         y : array-like (n,)
             Labels among `classes_`.
         sample_weight : array-like (n,), optional
-            The whole weights: those of classes are not added.
+            The weights of the samples; weights of classes are not applied.
         """
         check_is_fitted(self)
         samples, targets = read_labelled(self, X, y, reset=False)
@@ -402,7 +402,7 @@ class TwoStageClassifier(
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Class of the largest output, (n,)."""
-        # Scores come first: they say that the estimator is not fitted where it is not.
+        # Scores come first: they raise NotFittedError.
         scores = self._outputs(X)
         predicted: NDArray[Any] = self.classes_[scores.argmax(axis=1)]
         return predicted
@@ -420,7 +420,7 @@ class TwoStageClassifier(
             return self._trained.features(x, self.particles_)
 
     def _repr_html_inner(self) -> str:
-        """The diagram of scikit-learn and, once fitted, a table of what came out."""
+        """The diagram of scikit-learn and, once fitted, a table of the results."""
         diagram = str(estimator_html_repr(self))
         return diagram + summary_html(summary_rows(self)) if hasattr(self, "history_") else diagram
 
@@ -438,7 +438,7 @@ class TwoStageClassifier(
 
 @dataclass(frozen=True, eq=False)
 class _Start:
-    """W_0 (p, q), the random numbers from here on, and what stage one starts from, if not fresh."""
+    """W_0 (p, q), the generator, and the law that stage one starts from, None for new neurons."""
 
     w: Tensor
     generator: torch.Generator

@@ -1,4 +1,4 @@
-"""A classifier's flat parameters: checks, the settings and the seed that they stand for."""
+"""Checks of a classifier's flat parameters, and the settings and the seed made from them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STAGE_TWO: dict[str, type[Ridge | Flow]] = {"linear": Ridge, "flow": Flow}
 
 
 def check_parameters(parameters: Mapping[str, Any], q: int) -> None:
-    """Check what is part of no settings and of no Problem, for q classes, before any work.
+    """Check the parameters that neither the settings nor a Problem check, before any work.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def _made(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
 
 
 def check_same(name: str, what: str, found: int, before: int) -> None:
-    """Refuse a size that is not that of the last fit."""
+    """Raise unless a size is that of the last fit."""
     if found != before:
         raise ValueError(
             f"{name} must be as in the last fit with warm_start, {before}{what and ' ' + what}, "
@@ -84,7 +84,7 @@ def check_same(name: str, what: str, found: int, before: int) -> None:
 
 
 def _check_choice(name: str, value: object, choices: Collection[str]) -> None:
-    """Refuse what is not among the choices."""
+    """Raise unless the value is among the choices."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 

@@ -18,10 +18,10 @@ _OPTIONS = {"dtype": [np.float64, np.float32], "ensure_all_finite": False}
 
 
 def row_major(values: NDArray[Any]) -> NDArray[Any]:
-    """The same numbers row after row and in native byte order; a copy only where they are not.
+    """Return the array stored row by row in native byte order; copied only if it is not yet.
 
-    Sums run in the order of the memory: the same numbers by columns, as frames and converted CSC
-    matrices hold them, would add up to other last bits.
+    Sums run in the order of the memory: numbers stored by columns, as in frames and converted CSC
+    matrices, would round differently.
     """
     native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
     # NumPy lets an array of one row or column keep any stride, and BLAS looks at strides.
@@ -51,7 +51,7 @@ def read_labelled(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Samples (n, d), :func:`row_major`, and their class labels (n,).
 
-    `reset` notes d and the names of the columns.
+    `reset` stores d and the names of the columns in the estimator.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def _missing(labels: NDArray[Any]) -> Any:
 
 
 def _explain(error: Exception, X: Any, y: Any = None) -> None:
-    """Raise a better error of the same kind where one is known."""
+    """Raise an error of the same type with a clearer message, where there is one."""
     text = None
     if X is None or isinstance(X, (dict, set, str, bytes, Number)):
         text = f"X must be an array or a frame of shape (n, d), got {_shown(X)}"

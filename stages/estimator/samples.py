@@ -1,4 +1,4 @@
-"""Samples on their way into the network: their weights, and the map into the unit ball."""
+"""Sample weights, and the map of samples into the unit ball."""
 
 from __future__ import annotations
 

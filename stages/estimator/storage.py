@@ -39,8 +39,8 @@ def save_model(model: TwoStageClassifier, path: str | os.PathLike[str]) -> None:
     """Write a fitted classifier to a file, with its parameters and all that `fit` has set.
 
     The file is a line with a format number and a checksum, and then an archive of NumPy arrays, in
-    which one array is JSON text. It appears whole or not at all, and replaces one of that name.
-    That of the solver "gibbs" holds the training samples and the points of `measure_`.
+    which one array is JSON text. It is written completely or not at all, and replaces one of that
+    name. With the solver "gibbs" it holds the training samples and the points of `measure_`.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def load_model(path: str | os.PathLike[str]) -> TwoStageClassifier:
     Returns
     -------
     TwoStageClassifier
-        It predicts, and `fit` goes on with `warm_start`, as the one that was stored.
+        It predicts, and `fit` continues with `warm_start`, as the stored one would.
 
     Raises
     ------

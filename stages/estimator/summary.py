@@ -1,4 +1,4 @@
-"""What a fitted classifier shows of itself in a notebook, beside scikit-learn's diagram."""
+"""The table of a fitted classifier in a notebook, below scikit-learn's diagram."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CELL = "padding: 0.15em 0.8em; text-align: left; vertical-align: top"
 
 
 class FittedNetwork(Protocol):
-    """What a summary needs of a fitted :class:`stages.TwoStageClassifier`."""
+    """The attributes of a fitted :class:`stages.TwoStageClassifier` that the summary shows."""
 
     classes_: NDArray[Any]
     n_samples_: int
@@ -30,7 +30,7 @@ class FittedNetwork(Protocol):
 
 
 def summary_rows(model: FittedNetwork) -> list[tuple[str, str]]:
-    """Name and value of what a fitted network is, and of what is known about its training."""
+    """Name and value of the sizes, losses and certificate of a fitted network."""
     losses = model.stage_two_history_["loss"]
     p, n_neurons = model.coef_.shape[1], len(model.particles_)
     steps = "steps of stage one" if model.certificate_ is None else "Newton steps of stage one"
@@ -54,8 +54,8 @@ def _listed(values: list[object], most: int = 8) -> str:
 def _certificate_rows(certificate: Certificate | None) -> list[tuple[str, str]]:
     if certificate is None:
         return [("certificate", "none: the dynamics bound no free energy")]
-    verdict = "certified" if certificate.certified else f"not certified: {certificate.reason}"
-    rows = [("certificate", verdict), ("bounds", describe_bounds(certificate))]
+    outcome = "certified" if certificate.certified else f"not certified: {certificate.reason}"
+    rows = [("certificate", outcome), ("bounds", describe_bounds(certificate))]
     if math.isfinite(certificate.relative_gap):
         rows.append(("relative gap", f"{certificate.relative_gap:.3g} ({certificate.method})"))
     return rows

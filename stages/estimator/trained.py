@@ -1,4 +1,4 @@
-"""What a fitted network depends on: set_params may change the parameters after a fit."""
+"""The parameters of a fitted network: set_params may change those of the estimator after a fit."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Trained:
 
 @contextmanager
 def limited_threads(n_threads: int | None) -> Iterator[None]:
-    """Give torch so many threads for a while; None leaves them."""
+    """Set the number of threads of torch within the context; None leaves it."""
     before = torch.get_num_threads()
     try:
         if n_threads is not None:
