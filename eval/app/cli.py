@@ -24,7 +24,7 @@ from eval.app.figure import figure
 from eval.app.report.report import refresh
 from eval.app.run import runs
 from eval.app.run.config import USES, RunConfig, facts_of
-from eval.app.run.model_store import load_model
+from eval.app.run.model_store import read_model
 from eval.app.run.predict import column_of, feature_matrix, predictions
 from eval.app.run.recorder import Stopper
 from eval.app.run.resumable import forget, resumable, take_up
@@ -325,7 +325,7 @@ def predict(
         if out is not None and out.exists() and not force:
             raise FileExistsError(f"{out} exists already: choose another --out, or --force")
         read_manifest(run_folder)
-        model = load_model(run_folder / "model.safetensors")
+        model = read_model(run_folder)
         table = read_file(file, separator)
         predicted = predictions(
             model, feature_matrix(table.frame, model.feature_names, table.origin)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from eval.app.certify.marginals import Marginals, compare_marginals, log_tilts_of
 from eval.app.certify.warmer import Warmer, find_warmer
 from eval.app.run.config import RunConfig
-from eval.app.run.model_store import load_model
+from eval.app.run.model_store import read_model
 from eval.app.run.run_folder import StoredRun
 from eval.app.run.splits import Split, draw_split
 from eval.app.shared.certificates import certificate_fields, finite
@@ -150,7 +150,7 @@ def certify_run(
     """
     if not run.complete:
         raise ValueError(f"{run.folder} is a partial run: only a finished one is certified")
-    model = load_model(run.folder / "model.safetensors").classifier
+    model = read_model(run.folder).classifier
     options = CertifyOptions(n_particles or model.n_particles, tol or model.tol, seed, solve)
     split = _same_data(run, model)
     problem = model.problem(split.x, split.y)

@@ -1,7 +1,8 @@
-"""Fitted networks in files that hold numbers and text only: loading them runs no code."""
+"""The network in the folder of a run, with the columns that it was trained on."""
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +11,17 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from eval.app.shared.certificates import certificate_fields, stored_certificate
+from eval.app.shared.certificates import stored_certificate
 from gibbs import Particles
-from stages import TwoStageClassifier
+from stages import TwoStageClassifier, load_model, save_model
 from stages.estimator.trained import Trained
 
-__all__ = ["FORMAT", "SavedModel", "load_model", "save_model"]
+__all__ = ["COLUMNS", "MODEL", "SavedModel", "read_model", "write_model"]
 
-FORMAT = 1
-"""Version of the layout of model files and run folders."""
+MODEL, COLUMNS = "model.gibbsnet", "columns.json"
+MODEL_BEFORE = "model.safetensors"
+"""In the folders of format 1; it holds the columns too."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,58 +51,63 @@ class SavedModel:
         return self.classifier.decision_function((x - self.shift) / self.scale)
 
 
-def save_model(model: SavedModel, path: Path) -> None:
-    """Write a model as safetensors: arrays, and one JSON text for the rest."""
-    fitted = model.classifier
-    arrays = {
-        "a": fitted.particles_.a.numpy(),
-        "u": fitted.particles_.u.numpy(),
-        "coef": fitted.coef_,
-        "initial_coef": fitted.initial_coef_,
-        "mean": fitted.mean_,
-        "shift": model.shift,
-        "scale": model.scale,
-    }
-    about = {
-        "format": FORMAT,
-        "parameters": {
-            name: value
-            for name, value in fitted.get_params().items()
-            if value is None or isinstance(value, str | int | float | bool)
-        },
-        "classes": fitted.classes_.tolist(),
-        "norm": fitted.scale_,
-        "n_iter": fitted.n_iter_,
-        "certificate": fitted.certificate_ and certificate_fields(fitted.certificate_),
+def write_model(model: SavedModel, folder: Path) -> None:
+    """Write the network, by :func:`stages.save_model`, and its columns.
+
+    The law that the solver found, of many points, stays out; the neurons drawn from it do not.
+    """
+    classifier = copy.copy(model.classifier)
+    classifier.measure_ = None
+    save_model(classifier, folder / MODEL)
+    columns = {
         "feature_names": list(model.feature_names),
+        "shift": model.shift.tolist(),
+        "scale": model.scale.tolist(),
     }
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    save_file(contiguous, path, metadata={"gibbsnet": json.dumps(about)})
+    (folder / COLUMNS).write_text(json.dumps(columns, indent=2) + "\n", encoding="utf-8")
 
 
-def load_model(path: Path) -> SavedModel:
-    """Read a model back.
+def read_model(folder: Path) -> SavedModel:
+    """Read the network of a run back, also where an earlier version has written it.
 
     Raises
     ------
+    FileNotFoundError
+        If there is none.
     ValueError
-        If the file is not a model, was cut short, or was made by a newer version.
+        If a file is not what it should be, or was altered or cut short.
     """
+    if (folder / MODEL_BEFORE).is_file():
+        return _read_before(folder / MODEL_BEFORE)
+    classifier = load_model(folder / MODEL)
     try:
-        with safe_open(path, framework="numpy") as file:
-            about = json.loads((file.metadata() or {})["gibbsnet"])
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a sound model file: {error}") from error
-    if about.get("format", 0) > FORMAT:
-        raise ValueError(
-            f"{path} has format {about['format']}, made by a newer gibbsnet; "
-            f"this one reads up to {FORMAT}"
-        )
+        columns = json.loads((folder / COLUMNS).read_text(encoding="utf-8"))
+        shift, scale = (np.array(columns[name], np.float64) for name in ("shift", "scale"))
+        return SavedModel(classifier, shift, scale, tuple(columns["feature_names"]))
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder} holds no sound {COLUMNS}: {error}") from error
+
+
+def _read_before(path: Path) -> SavedModel:
+    """A file of format 1: the length of a JSON text, that text, and numbers in float64."""
+    content = path.read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
     try:
+        entries = json.loads(content[8:start])
+        about = json.loads(entries.pop("__metadata__")["gibbsnet"])
+        arrays = {name: _array(content, start, **entry) for name, entry in entries.items()}
         return _rebuild(arrays, about)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is not a sound model file: {error}") from error
+
+
+def _array(
+    content: bytes, start: int, *, dtype: str, shape: list[int], data_offsets: list[int]
+) -> NDArray[np.float64]:
+    if dtype != "F64":
+        raise ValueError(f"numbers must be F64, got {dtype}")
+    first, last = (start + offset for offset in data_offsets)
+    return np.frombuffer(content[first:last], "<f8").reshape(shape).copy()
 
 
 def _rebuild(arrays: dict[str, NDArray[Any]], about: dict[str, Any]) -> SavedModel:

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from eval.app.run.model_store import FORMAT, save_model
+from eval.app.run.model_store import write_model
 from eval.app.run.runs import Outcome, history
 from eval.app.run.scores import Score
 from eval.app.shared.certificates import certificate_fields
@@ -26,6 +26,9 @@ from stages import TwoStageClassifier
 from stages.files import checksum
 
 __all__ = ["StoredRun", "read_run", "seal", "write_run", "write_verdict"]
+
+FORMAT = 2
+"""Version of the layout of run folders; those of version 1 are read as well."""
 
 MANIFEST = "manifest.json"
 VERDICT, VERDICT_ARRAYS = "certificate.json", "certificate.npz"
@@ -79,7 +82,7 @@ def write_run(outcome: Outcome, folder: Path) -> None:
     _dump(folder / "metrics.json", _metrics(outcome))
     history(outcome.model).to_csv(folder / "history.csv", index=False)
     np.savez_compressed(folder / "features.npz", allow_pickle=False, **_arrays(outcome))
-    save_model(outcome.saved_model, folder / "model.safetensors")
+    write_model(outcome.saved_model, folder)
     seal(folder, complete=outcome.complete)
 
 

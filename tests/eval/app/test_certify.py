@@ -12,7 +12,7 @@ from support.seeds import numpy_generator, shifted
 from eval.app.certify.marginals import find_split
 from eval.app.cli import main
 from eval.app.report.report import command_line
-from eval.app.run.model_store import load_model
+from eval.app.run.model_store import read_model
 from eval.app.run.run_folder import read_run, seal
 from eval.app.shared.certificates import certificate_fields, stored_certificate, verdict, verdicts
 from eval.app.shared.folders import InputError, explained
@@ -85,7 +85,7 @@ def test_run_with_the_solver_tells_its_certificate(solved):
     assert certificate["relative_gap"] < 1e-10
     assert certificate["dual_interval"] == [certificate["dual"]] * 2
     assert (metrics["parameters"]["n_particles"], metrics["parameters"]["tol"]) == (500, 0.05)
-    stored = load_model(out / "model.safetensors").classifier.certificate_
+    stored = read_model(out).classifier.certificate_
     assert certificate_fields(stored) == certificate
     one = pd.read_csv(out / "history.csv").query("stage == 'one'")
     assert list(one["step"]) == list(range(1, metrics["steps"] + 1))
@@ -116,7 +116,7 @@ def test_dynamics_have_no_certificate(sampled):
     assert "Certificate" not in text
     assert "Verdict on the neurons" not in text
     assert not (sampled / "figures" / "closing.png").exists()
-    assert load_model(sampled / "model.safetensors").classifier.certificate_ is None
+    assert read_model(sampled).classifier.certificate_ is None
 
 
 def test_cloud_of_the_dynamics_is_certified_and_compared(run):

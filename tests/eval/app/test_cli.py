@@ -15,7 +15,7 @@ from support.seeds import shifted
 
 from eval.app.cli import main
 from eval.app.run.config import RunConfig
-from eval.app.run.model_store import load_model
+from eval.app.run.model_store import read_model
 from eval.app.run.run_folder import read_run
 from eval.app.run.runs import execute, history
 from eval.app.run.scores import Score, paired_difference, summarize_error
@@ -61,10 +61,10 @@ def test_run_writes_all_that_is_needed_and_prints_a_table(tmp_path):
         assert name in result.output
     for name in ("raw inputs", "untrained neurons", "shuffled labels", "Assumption 3"):
         assert name in result.output
-    files = "config.json features.npz figures history.csv manifest.json metrics.json"
+    files = "columns.json config.json features.npz figures history.csv manifest.json metrics.json"
     assert sorted(p.name for p in out.iterdir()) == [
         *files.split(),
-        "model.safetensors",
+        "model.gibbsnet",
         "report.html",
     ]
     assert json.loads((out / "config.json").read_text())["model"] == {
@@ -284,7 +284,7 @@ def test_ctrl_c_keeps_a_valid_partial_folder_and_twice_leaves_nothing(tmp_path):
     assert 0 < stored.metrics["steps"] < 1_000_000
     assert list(stored.scores) == [OURS]
     assert "<strong>Partial run.</strong>" in (out / "report.html").read_text()
-    assert load_model(out / "model.safetensors").predict(np.zeros((1, 4))).shape == (1,)
+    assert read_model(out).predict(np.zeros((1, 4))).shape == (1,)
 
     process = start_run(tmp_path / "none", "--data", "iris")
     process.send_signal(signal.SIGSTOP)

@@ -14,7 +14,9 @@ from click.testing import CliRunner
 from support.waiting import last_step, wait_for_step
 
 from eval.app.cli import main
+from eval.app.run.model_store import read_model
 from gibbs.dynamics.dynamics import Dynamics
+from stages import save_model
 
 LONG = (
     "--data",
@@ -51,8 +53,13 @@ def kill_on_the_way(process, partial, beyond):
 def contents(folder):
     """What a run has computed, less its clock."""
     history = pd.read_csv(folder / "history.csv").drop(columns="seconds")
+    model = read_model(folder).classifier
+    for each in (model.history_, model.stage_two_history_):
+        each.pop("seconds")
+    stored = folder.parent / f"{folder.name}.gibbsnet"
+    save_model(model, stored)
     with np.load(folder / "features.npz") as frames:
-        return history, (folder / "model.safetensors").read_bytes(), dict(frames)
+        return history, stored.read_bytes(), dict(frames)
 
 
 def assert_equal(one, other):

@@ -5,15 +5,16 @@ import shutil
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from safetensors.numpy import load_file, save_file
+from sklearn.datasets import load_iris
 from support.seeds import numpy_generator, shifted
 
 from eval import nc1
 from eval.app.cli import main
 from eval.app.run import runs
 from eval.app.run.config import RunConfig
-from eval.app.run.model_store import FORMAT, SavedModel, load_model, save_model
-from eval.app.run.run_folder import read_run, seal, write_run
+from eval.app.run.model_store import COLUMNS, MODEL, SavedModel, read_model, write_model
+from eval.app.run.run_folder import FORMAT, read_run, seal, write_run
+from eval.app.shared.certificates import certificate_fields
 from eval.app.shared.folders import staged_folder
 from stages import TwoStageClassifier
 
@@ -52,10 +53,12 @@ def test_a_run_is_read_back(outcome, folder):
 
 
 def test_the_model_predicts_as_before(outcome, folder):
-    loaded = load_model(folder / "model.safetensors")
+    loaded = read_model(folder)
     raw = outcome.split.x_test * outcome.split.scale + outcome.split.shift
     expected = outcome.model.decision_function(outcome.split.x_test)
     np.testing.assert_allclose(loaded.decision_function(raw), expected, atol=1e-9)
+    exact = loaded.classifier.decision_function(outcome.split.x_test)
+    np.testing.assert_array_equal(exact, expected)
     assert (loaded.predict(raw) == outcome.model.predict(outcome.split.x_test)).all()
     assert loaded.feature_names == outcome.split.feature_names
     assert (loaded.classifier.get_params()["n_neurons"], loaded.classifier.n_iter_) == (40, 20)
@@ -66,13 +69,13 @@ def test_classes_keep_their_type(classes, tmp_path):
     x = numpy_generator().normal(size=(20, 2))
     labels = np.array(classes)[np.arange(20) % 2]
     fitted = TwoStageClassifier(n_neurons=10, max_iter=2, random_state=shifted()).fit(x, labels)
-    save_model(SavedModel(fitted, np.zeros(2), np.ones(2), ("a", "b")), tmp_path / "m")
-    loaded = load_model(tmp_path / "m")
+    write_model(SavedModel(fitted, np.zeros(2), np.ones(2), ("a", "b")), tmp_path)
+    loaded = read_model(tmp_path)
     assert loaded.classifier.classes_.dtype == labels.dtype
     assert (loaded.predict(x) == fitted.predict(x)).all()
 
 
-FILES = ["config.json", "metrics.json", "history.csv", "features.npz", "model.safetensors"]
+FILES = ["config.json", "metrics.json", "history.csv", "features.npz", MODEL, COLUMNS]
 
 
 def refusal(folder):
@@ -111,27 +114,81 @@ def test_newer_formats_are_refused_and_named(folder):
     assert f"has format {FORMAT + 1}, made by gibbsnet 99.0" in refusal(folder)
 
 
-def rewrite_model(path, change):
-    arrays = load_file(path)
-    about = {"format": FORMAT}
-    change(arrays, about)
-    save_file(arrays, path, metadata={"gibbsnet": json.dumps(about)})
+def test_columns_that_are_not_sound_are_refused(folder):
+    whole = json.loads((folder / COLUMNS).read_text())
+    for content in ("", "[]", json.dumps({"shift": [1.0]}), json.dumps(whole | {"scale": ["a"]})):
+        (folder / COLUMNS).write_text(content)
+        with pytest.raises(ValueError, match=r"holds no sound columns\.json"):
+            read_model(folder)
+    (folder / MODEL).unlink()
+    with pytest.raises(FileNotFoundError, match=r"model\.gibbsnet: no such file"):
+        read_model(folder)
 
 
-def test_models_that_are_not_sound_are_refused(folder):
+def test_the_law_of_a_solved_network_stays_out_of_the_folder(tmp_path):
+    x, y = load_iris(return_X_y=True)
+    fitted = TwoStageClassifier(solver="gibbs", beta=20.0, n_particles=300, random_state=shifted())
+    fitted.fit(x[::5], y[::5])
+    write_model(SavedModel(fitted, np.zeros(4), np.ones(4), tuple("abcd")), tmp_path)
+    loaded = read_model(tmp_path).classifier
+    assert loaded.measure_ is None
+    assert fitted.measure_ is not None
+    assert loaded.certificate_ == fitted.certificate_
+    np.testing.assert_array_equal(loaded.transform(x), fitted.transform(x))
+
+
+def written_before(model, folder):
+    """Replace the network in a folder by the file of format 1."""
+    fitted = model.classifier
+    arrays = {
+        "a": fitted.particles_.a.numpy(),
+        "u": fitted.particles_.u.numpy(),
+        "coef": fitted.coef_,
+        "initial_coef": fitted.initial_coef_,
+        "mean": fitted.mean_,
+        "shift": model.shift,
+        "scale": model.scale,
+    }
+    about = {
+        "format": 1,
+        "parameters": fitted.get_params(),
+        "classes": fitted.classes_.tolist(),
+        "norm": fitted.scale_,
+        "n_iter": fitted.n_iter_,
+        "certificate": fitted.certificate_ and certificate_fields(fitted.certificate_),
+        "feature_names": list(model.feature_names),
+    }
+    header, end = {"__metadata__": {"gibbsnet": json.dumps(about)}}, 0
+    for name, array in arrays.items():
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": "F64", "shape": array.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    numbers = b"".join(array.tobytes() for array in arrays.values())
     path = folder / "model.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + numbers)
+    (folder / MODEL).unlink()
+    (folder / COLUMNS).unlink()
+    return path
+
+
+def test_the_network_of_a_run_made_before_is_read(outcome, folder):
+    written_before(outcome.saved_model, folder)
+    loaded, x = read_model(folder), outcome.split.x_test
+    expected = outcome.model.decision_function(x)
+    np.testing.assert_array_equal(loaded.classifier.decision_function(x), expected)
+    assert loaded.feature_names == outcome.split.feature_names
+    np.testing.assert_array_equal(loaded.shift, outcome.split.shift)
+    assert (loaded.classifier.get_params()["n_neurons"], loaded.classifier.n_iter_) == (40, 20)
+
+
+def test_files_of_before_that_are_not_sound_are_refused(outcome, folder):
+    path = written_before(outcome.saved_model, folder)
     whole = path.read_bytes()
-    for content in (b"", whole[:50], whole[:-8], b"\x80\x04." + whole):
+    other = whole.replace(b'"coef"', b'"chef"')
+    for content in (b"", whole[:50], whole[:-8], b"\x80\x04." + whole, other):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="is not a sound model file"):
-            load_model(path)
-    path.write_bytes(whole)
-    rewrite_model(path, lambda arrays, about: about.update(format=FORMAT + 1))
-    with pytest.raises(ValueError, match="made by a newer gibbsnet; this one reads up to"):
-        load_model(path)
-    rewrite_model(path, lambda arrays, about: arrays.pop("coef"))
-    with pytest.raises(ValueError, match="is not a sound model file"):
-        load_model(path)
+            read_model(folder)
 
 
 class Bomb:
@@ -144,7 +201,7 @@ class Bomb:
         return (open, (str(self.path), "w"))
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "features.npz"])
+@pytest.mark.parametrize("name", [MODEL, "features.npz"])
 def test_no_code_in_a_run_folder_is_executed(folder, tmp_path, name):
     mark = tmp_path / "executed"
     bomb = pickle.dumps(Bomb(mark))
@@ -160,8 +217,8 @@ def test_no_code_in_a_run_folder_is_executed(folder, tmp_path, name):
         if seal_it:
             seal(folder, complete=True)
         result = CliRunner().invoke(main, ["report", str(folder)])
-        with pytest.raises(ValueError, match=r"sound|pickle|altered"):
-            load_model(folder / "model.safetensors") if name[0] == "m" else read_run(folder)
+        with pytest.raises(ValueError, match=r"is no file|pickle|altered"):
+            read_model(folder) if name[0] == "m" else read_run(folder)
         assert not mark.exists()
         if name == "features.npz":
             assert result.exit_code == 2
