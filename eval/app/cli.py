@@ -149,7 +149,7 @@ main.add_command(study)
     "--resume",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="Go on with a run that was killed or stopped; its settings are its own.",
+    help="Continue a run that was killed or stopped, with its own settings.",
 )
 @click.option("--quiet", is_flag=True, help="Nothing on standard error but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json, not the table.")
@@ -168,9 +168,9 @@ def run(
     """Train the two-stage network beside three baselines; write a folder with a report.
 
     Options of the network that are left out take the defaults of TwoStageClassifier. Ctrl-C
-    ends the training early and keeps what there is, marked as partial; twice, it leaves nothing.
-    A solver that was stopped on its way has nothing to keep. After a kill or Ctrl-C, --resume
-    goes on from the last checkpoint, and ends as if nothing had happened.
+    ends the training early and keeps the result so far, marked as partial; pressed twice, it
+    keeps nothing. A solver that was stopped has no result to keep. After a kill or Ctrl-C, --resume
+    continues from the last checkpoint, with the result of an uninterrupted run.
 
     \b
     gibbsnet run                                     # separable data
@@ -220,7 +220,7 @@ def run(
         if outcome.complete:
             forget(folder)
         else:
-            say(f"go on with: gibbsnet run --resume {folder}")
+            say(f"continue with: gibbsnet run --resume {folder}")
     if as_json:
         click.echo(metrics, nl=False)
         return
@@ -229,7 +229,7 @@ def run(
 
 
 def _source(context: click.Context, config: RunConfig) -> Dataset | Distribution | None:
-    """Load the data, and refuse what does nothing with them, before anything is written."""
+    """Load the data, and refuse options without effect on them, before anything is written."""
     out = context.params["out"]
     # The options of a table first: loading refuses them too, by their names in Python.
     refuse_unused(context, TABLES, {"data": config.data, "tables": options_of(config.data)})
@@ -239,13 +239,13 @@ def _source(context: click.Context, config: RunConfig) -> Dataset | Distribution
 
 
 def _refuse_others(context: click.Context) -> None:
-    """With --resume the run has its settings already."""
+    """Refuse options beside --resume: the run has its settings already."""
     free = {"resume", "checkpoint", "quiet", "as_json"}
     for parameter in context.command.params:
         name = parameter.name or ""
         if given(context, name) and name not in free:
             raise ValueError(
-                f"--resume goes on with the run's own settings: no {parameter.opts[0]}"
+                f"--resume continues with the run's own settings: no {parameter.opts[0]}"
             )
 
 
@@ -254,11 +254,11 @@ def _say(text: str) -> None:
 
 
 def _silent(_text: str) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
 def _config(options: dict[str, Any]) -> RunConfig:
-    """Sort the options into those of the run and those of the network."""
+    """Divide the options into those of the run and those of the network."""
     of_the_run = {name for name in RunConfig.__dataclass_fields__ if name != "model"}
     network = {
         name: value
@@ -277,7 +277,7 @@ def _stop_on_interrupt(say: Callable[[str], None]) -> Iterator[Stopper]:
         if stopper.raised:
             raise KeyboardInterrupt
         stopper.raised = True
-        say("stopping; what there is will be kept (Ctrl-C again leaves nothing)")
+        say("stopping; the result so far will be kept (press Ctrl-C again to keep nothing)")
 
     before = signal.signal(signal.SIGINT, handle)
     try:
@@ -354,7 +354,7 @@ def _say_error(truth: Any, predicted: Any) -> None:
 @click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print metrics.json, not the table.")
 def report(run_folder: Path, as_json: bool) -> None:
-    """Check the folder of a run, draw its figures and report anew, and print its table.
+    """Check the folder of a run, write its figures and report again, and print its table.
 
     \b
     gibbsnet report runs/digits

@@ -52,7 +52,7 @@ def load_openml(source: str, target: str | None, index: str | Sequence[str] | No
     needed("reading OpenML files", "pandas")
     try:
         with warnings.catch_warnings():
-            # That a newer version exists, or that what is kept was not sound and is fetched anew.
+            # That a newer version exists, or that what is kept was not sound and is fetched again.
             warnings.simplefilter("ignore")
             bunch = fetch_openml(
                 data_id=int(number),

@@ -105,7 +105,7 @@ def null_pairs(
 ) -> Iterator[tuple[Cloud, Cloud]]:
     """Two or more pairs of clouds like x and y, but of one law.
 
-    Without a reference: the points of both, each with its weight, dealt out anew. With one:
+    Without a reference: the points of both, each with its weight, reassigned at random. With one:
     a fresh sample in the place of x, and y.
     """
     if reference is None:

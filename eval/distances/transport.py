@@ -87,7 +87,7 @@ def wasserstein(
     The number alone says nothing: in d dimensions two clouds of N points of *one* law are
     about N^(-1/d) apart. It therefore comes with its values for clouds of one law:
 
-    - Without `reference`: the pooled points are dealt out anew, `n_null` times, to clouds of
+    - Without `reference`: the pooled points are reassigned at random, `n_null` times, to clouds of
       the sizes of x and y. If all points are independent draws of one law the p-value is
       exact. Where the clouds differ much, `same_law` is that of their mixture. Unequal
       weights travel with their points; the p-value is then approximate, unless points and

@@ -139,7 +139,7 @@ def load_model(path: str | os.PathLike[str]) -> TwoStageClassifier:
             arrays = dict(stored)
         return _rebuilt(json.loads(arrays[TREE].tobytes()), arrays)
     except UNSOUND as error:
-        raise ValueError(f"{path} is not a sound model file: {error}") from error
+        raise ValueError(f"{path} is not a valid model file: {error}") from error
 
 
 def _rebuilt(tree: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> TwoStageClassifier:

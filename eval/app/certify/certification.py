@@ -1,4 +1,4 @@
-"""The verdict on the network of a finished run: how far its neurons are from the minimizer."""
+"""The certification of a finished run: how far its neurons are from the minimizer."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ MOST_POINTS = 500
 """Test points at which features are compared."""
 
 MOST_NEURONS = 2000
-"""Neurons that the Stein discrepancy takes: its time grows as their square."""
+"""Neurons in the Stein discrepancy, whose time grows as their square."""
 
 
 @dataclass(frozen=True)
 class CertifyOptions:
-    """Size of the draws, relative gap to certify to, seed, and whether to solve too."""
+    """Points of each sample, relative gap to certify to, seed, and whether to solve too."""
 
     n_particles: int
     tol: float
@@ -59,7 +59,7 @@ class CertifyOptions:
 
 @dataclass(frozen=True, eq=False)
 class Verdict:
-    """What was found out about the neurons of a run, for stage one with W fixed at W_0.
+    """Results about the neurons of a run, for stage one with W fixed at W_0.
 
     Attributes
     ----------
@@ -70,14 +70,14 @@ class Verdict:
     certificate : Certificate
         Of the dual point that the neurons' u give.
     solved : GibbsResult or None
-        The minimizer, where it was asked for; the next three need it.
+        The minimizer, if `solve` was set; the next three need it.
     feature_errors : dict of str to FeatureError
         On the training samples ("train") and on test samples ("test").
     stein : SteinDiscrepancy or None
     marginals : Marginals
     warmer : Warmer or None
-        A lower beta, where neither the neurons nor the minimizer have two bounds that tell more
-        than the trivial ones.
+        A lower beta, where neither the neurons nor the minimizer have two bounds better than the
+        trivial ones.
     """
 
     solver: str
@@ -122,7 +122,7 @@ class Verdict:
         return content
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """What the figures are drawn from."""
+        """The arrays that the figures are drawn from."""
         return self.marginals.arrays()
 
 
@@ -135,10 +135,10 @@ def certify_run(
     seed: int = 0,
     solve: bool = False,
 ) -> Verdict:
-    """Judge the stored network of a run on the data that it was trained on.
+    """Certify the stored network of a run on the data that it was trained on.
 
-    `n_particles` and `tol` are those of its classifier where they are None; `say` is told what
-    is done.
+    `n_particles` and `tol` are those of its classifier where they are None; `say` is
+    called with what is being done.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def certify_run(
         If the run is partial, its data are no longer the same, or its stage one has no Gibbs
         minimizer that :func:`gibbs.certify` knows.
     ArithmeticError
-        If the problem is too cold for draws of this size.
+        If beta is too large for samples of this size.
     """
     if not run.complete:
         raise ValueError(f"{run.folder} is a partial run: only a finished one is certified")
@@ -159,7 +159,7 @@ def certify_run(
     def progress(report: SolverReport) -> None:
         say(describe_report(report))
 
-    say(f"certifying {len(cloud)} neurons with draws of {options.n_particles}")
+    say(f"certifying {len(cloud)} neurons with samples of {options.n_particles} points")
     certificate = certify(
         problem,
         cloud,
@@ -191,7 +191,7 @@ def certify_run(
     except Stopped:
         raise
     except KeyboardInterrupt:
-        say("the search for a beta was interrupted: the verdict is kept without one")
+        say("the search for a beta was interrupted: the certificate is kept without one")
         return verdict
     return dataclasses.replace(verdict, warmer=warmer)
 
@@ -226,7 +226,7 @@ def _held_against_minimizer(
 
 
 def _same_data(run: StoredRun, model: TwoStageClassifier) -> Split:
-    """The samples of the first repetition, held against what the run stored of them."""
+    """The samples of the first repetition, compared with those that the run stored."""
     split = draw_split(_config(run), 0)
     stored = run.arrays["after"]
     same = len(split.y) == len(stored) and split.x.shape[1] == model.n_features_in_
@@ -255,7 +255,7 @@ def _own_dual(problem: Problem, cloud: Particles) -> torch.Tensor:
 
 
 def _with_noise(cloud: Particles, measure: GibbsMeasure, generator: torch.Generator) -> Particles:
-    """The solver's neurons with a drawn anew given u: they lack its noise, and are no sample."""
+    """The solver's neurons with a drawn given u: as stored, they lack the noise of a."""
     problem = measure.problem
     values = problem.sigma(cloud.u @ problem.x.double().T)
     fields = values @ measure.coefficients @ problem.w.double().T

@@ -24,7 +24,7 @@ __all__ = ["certify"]
 @click.option(
     "--n-particles",
     type=click.IntRange(100),
-    help="Size of each draw [default: that of the run's classifier, 20000 unless set].",
+    help="Points of each sample [default: that of the run's classifier, 20000 unless set].",
 )
 @click.option(
     "--tol",
@@ -36,14 +36,14 @@ __all__ = ["certify"]
 @click.option("--quiet", is_flag=True, help="Nothing on standard error but errors.")
 @click.option("--json", "as_json", is_flag=True, help="Print certificate.json, not sentences.")
 def certify(run_folder: Path, quiet: bool, as_json: bool, **options: Any) -> None:
-    """Judge the neurons of a finished run by a duality gap.
+    """Certify the neurons of a finished run by a duality gap.
 
     Stage one, with W fixed at W_0, has one minimizer of Gibbs form. The neurons' incoming
     weights give a dual point; its value is a lower bound on the least free energy, and its gap
     says how far the law behind the neurons is from the minimizer. With --solve the minimizer is
-    solved for, and the neurons' features and law are held against it.
+    solved for, and the neurons' features and law are compared with it.
 
-    Writes certificate.json, figures and the report anew into RUN, all of it or nothing.
+    Writes certificate.json, figures and a new report into RUN, all of them or nothing.
 
     \b
     gibbsnet certify runs/digits
@@ -71,7 +71,7 @@ def _speaker(quiet: bool) -> Callable[[str], None]:
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Refuse, before any work, a folder that could not be replaced as a whole in the end."""
+    """Refuse, before any work, a folder that could not be replaced as a whole at the end."""
     if folder == Path.cwd() or folder in Path.cwd().parents:
         raise ValueError(f"{folder} is or holds the working directory: call certify from above it")
     check_folder(folder, force=True)

@@ -65,7 +65,7 @@ class Marginals:
     views: dict[str, tuple[Array, Array]] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Flat, for a file of arrays."""
+        """All arrays by name, for a file."""
         found: dict[str, NDArray[Any]] = {"tilts": self.log_tilts.astype(np.float32)}
         if self.edges is not None and self.masses is not None:
             found |= {"edges": self.edges, "masses": self.masses}
@@ -83,7 +83,7 @@ def log_tilts_of(problem: Problem, dual: Tensor, u: Tensor) -> Array:
 def compare_marginals(
     cloud: Particles, measure: GibbsMeasure, *, generator: torch.Generator
 ) -> Marginals:
-    """Hold a cloud against the measure, by histograms and samples."""
+    """Compare a cloud with the measure, by histograms and samples."""
     problem = measure.problem
     cloud_log_tilts = log_tilts_of(problem, measure.dual, cloud.u)
     inside = problem.x.double() @ measure.basis

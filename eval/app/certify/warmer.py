@@ -1,4 +1,4 @@
-"""A beta at which the bounds of a run would tell something, found by trying lower ones."""
+"""Search for a lower beta at which both bounds of a run are better than the trivial ones."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["Warmer", "find_warmer"]
 MOST_DECADES = 4
 
 SMALL_DRAW = 2000
-"""Size of the draws, where those of the run are not smaller still."""
+"""Points of each sample, unless those of the run have fewer."""
 
 
 @dataclass(frozen=True)
 class Warmer:
-    """What lower betas gave.
+    """Result of the search over lower betas.
 
     Attributes
     ----------
     tried : tuple of float
-        Decades below the beta of the run, falling; the last one told something, if one did.
+        Decades below the beta of the run, falling; the last one is the result, if there is one.
     n_particles : int
-        Size of the draws.
+        Points of each sample.
     interval : (float, float) or None
         95 % interval of the least free energy at the last beta, both ends better than the
         trivial bounds; None where no beta gave that.
@@ -56,9 +56,9 @@ def find_warmer(
     say: Callable[[str], None],
     progress: Progress,
 ) -> Warmer:
-    """Train the network of a run anew at beta/10, beta/100, ..., until its bounds tell something.
+    """Train the network of a run again at beta/10, beta/100, ..., until both bounds are useful.
 
-    Everything but beta, and the size of the draws, is as in the run. The bounds of the solver
+    Everything but beta and the size of the samples is as in the run. The bounds of the solver
     are those of its own certificate, the bounds of the dynamics those of the neurons.
     """
     n = min(n_particles, SMALL_DRAW)

@@ -41,7 +41,7 @@ __all__ = ["CheckConfig", "Checked", "check", "execute", "table"]
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """All that decides what is checked; `standardize` None goes by the data set."""
+    """Everything that a check depends on; `standardize` None follows the data set."""
 
     data: str
     target: str | None = None
@@ -54,7 +54,7 @@ class CheckConfig:
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """Samples as they were checked, and what was found through the origin and with intercept."""
+    """The samples that were checked, and the results through the origin and with intercept."""
 
     name: str
     x: NDArray[np.float64]
@@ -108,7 +108,7 @@ def check(
 
     One line a class, through the origin (Definition 5.2 of the paper) and with an intercept.
     Margins are tau/M for inputs scaled into the unit ball, and largest ones. "Not separable" is
-    proved by weights on the support points, "undecided" says that round-off decides.
+    proved by weights on the support points; "undecided" means that round-off is too large.
 
     With --out, writes check.json (directions, support points, multipliers), check.csv,
     config.json, and each class on its direction as PNG and SVG.
@@ -141,7 +141,7 @@ def check(
 
 
 def execute(config: CheckConfig, source: Dataset | Distribution | None = None) -> Checked:
-    """Check what :func:`load` gave; None loads it again.
+    """Check the data that :func:`load` gave; None loads them again.
 
     Raises
     ------

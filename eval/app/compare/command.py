@@ -39,7 +39,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """All that decides a comparison; `test_size` stands in place of folds."""
+    """Everything that a comparison depends on; `test_size` replaces the folds."""
 
     data: tuple[str, ...]
     target: str | None = None
@@ -76,7 +76,7 @@ class CompareConfig:
 @click.option(
     "--tuned",
     is_flag=True,
-    help="Tune every method alike by inner folds, and judge it on the outer ones.",
+    help="Tune every method alike by inner folds, and test it on the outer ones.",
 )
 @click.option(
     "--repeats",
@@ -100,7 +100,7 @@ class CompareConfig:
     help="Processes, of one thread each [default: one a core].",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.")
-@click.option("--resume", is_flag=True, help="Go on with what is in --out, if anything.")
+@click.option("--resume", is_flag=True, help="Continue the comparison in --out, if there is one.")
 @click.option("--force", is_flag=True, help="Replace the folder of an earlier run.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
@@ -122,7 +122,7 @@ def compare(
     by cross-validation inside the training part of each fold. Prints one table a data set
     and writes compare.csv (one line a method and fold), summary.csv, compare.md, config.json,
     and a figure as PNG and SVG; with --tuned also predictions.csv and spaces.json. Every
-    finished job of --tuned is kept at once: after a kill, --resume goes on.
+    finished job of --tuned is kept at once: after a kill, --resume continues.
 
     \b
     gibbsnet compare                                  # wine, breast_cancer, digits
@@ -248,7 +248,7 @@ def write(config: dict[str, Any], results: list[Result], folder: Path) -> None:
 
 
 def _content(config: dict[str, Any], results: list[Result]) -> dict[str, Any]:
-    """What `--json` prints."""
+    """The content that `--json` prints."""
     return {
         "config": config,
         "data": {

@@ -1,4 +1,4 @@
-"""The data of a comparison, and which of its options do something."""
+"""The data of a comparison, and which of its options have an effect."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ USES: Uses = {
 
 
 def load_used(context: click.Context, names: tuple[str, ...]) -> tuple[list[Dataset], Facts]:
-    """Load or draw what a command names, before any work, and refuse options without use.
+    """Load or draw what a command names, before any work, and refuse options without effect.
 
     Raises
     ------
     ValueError, FileNotFoundError
-        If a data set is not usable or named twice, or an option would do nothing.
+        If a data set is not usable or named twice, or an option has no effect.
     """
     tables = {option for name in names for option in options_of(name)}
     facts = {**context.params, "tables": tables, "drawn": False}
@@ -59,7 +59,7 @@ def load_datasets(
 
 
 def find_sources(names: tuple[str, ...], target: str | None) -> list[Dataset | Distribution]:
-    """Load all that is named; `target` is for those that take it."""
+    """Load all named sources; `target` goes to those that have labels in a column."""
     if not all(names):
         raise ValueError(f"--data must be names with commas between, got {','.join(names)!r}")
     return [find_source(name, target if "target" in options_of(name) else None) for name in names]

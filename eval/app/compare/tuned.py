@@ -1,4 +1,4 @@
-"""`gibbsnet compare --tuned`: every method tuned alike, in parallel; it survives a kill."""
+"""`gibbsnet compare --tuned`: every method tuned alike, in parallel, resumable after a kill."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ METHODS = tuple(name for name in tuned_methods() if name != OURS)
 
 @dataclass(frozen=True)
 class TunedConfig:
-    """All that decides the numbers of a tuned comparison; options by their names.
+    """Everything that the numbers of a tuned comparison depend on; options by their names.
 
     `n_samples` is for distributions, None without one. `methods` are those beside the two-stage
     network, `neurons` and `steps` its size and its steps of stage one. For `repeats` None see
@@ -67,7 +67,7 @@ class TunedConfig:
 
 
 def run(context: click.Context, data: tuple[str, ...]) -> None:
-    """Do what the command line asks for."""
+    """Run the comparison with the options of the command line."""
     start = time.perf_counter()
     options = context.params
     out, resume, force = (options[name] for name in ("out", "resume", "force"))
@@ -94,7 +94,7 @@ def run(context: click.Context, data: tuple[str, ...]) -> None:
 
 
 def _config(data: tuple[str, ...], options: dict[str, Any], *, drawn: bool) -> TunedConfig:
-    """Take what was given."""
+    """The configuration from the options that were given."""
     names = ("target", "folds", "repeats", "seed", "neurons", "steps")
     wanted = {name: options[name] for name in (*names, *(["n_samples"] if drawn else []))}
     if options["methods"] is not None:
@@ -127,7 +127,7 @@ def execute(
         for place, data in enumerate(loaded)
         for job in plan(data, place, spaces, config.folds, config.repeats, config.seed)
     ]
-    # Like a version of a package: a folder is not gone on with where one has changed.
+    # Like a version of a package: a folder is not continued where one has changed.
     sources = {f"data {data.name}": fingerprint(data) for data in loaded}
     sources["search spaces"] = _checksum(spaces)
     with job_folder(
@@ -148,7 +148,7 @@ def execute(
 
 
 def _checksum(spaces: dict[str, Method]) -> str:
-    """Of all candidates with what is fixed in them, for few samples and for many."""
+    """Checksum of all candidates with their fixed settings, for few samples and for many."""
     told = {
         f"{name}, {n} samples": [
             method.build(n, 10, 0, **settings).get_params() for settings in method.candidates

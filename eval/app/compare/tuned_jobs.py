@@ -26,7 +26,7 @@ _Result = tuple[str, TunedRecord, NDArray[np.int64]]
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """All that one job needs; labels are places in the sorted classes."""
+    """Everything that one job needs; labels are indices into the sorted classes."""
 
     data: str
     file: str
@@ -116,7 +116,7 @@ def _assemble(data: str, jobs: list[Job], results: list[_Result], folds: int) ->
 
 
 def run_job(job: Job) -> dict[str, Any]:
-    """Tune, fit and measure; return what its file holds."""
+    """Tune, fit and measure; return the content of its file."""
     record, predicted = tune_fold(
         job.x,
         job.labels,
@@ -161,7 +161,7 @@ def _slug(name: str) -> str:
 
 
 def fingerprint(data: Dataset) -> str:
-    """Checksum of what the numbers come from: samples, classes, and how they are scaled."""
+    """Checksum of the data: samples, classes, and how they are scaled."""
     digest = hashlib.sha256(f"{data.x.shape} {data.standardize}".encode())
     digest.update(np.ascontiguousarray(data.x, dtype=np.float64).tobytes())
     digest.update(_codes(data).tobytes())

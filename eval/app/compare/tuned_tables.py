@@ -101,7 +101,7 @@ def _title(result: Result) -> str:
 
 
 def report(result: Result) -> str:
-    """What is printed of one data set."""
+    """The printed tables of one data set."""
     errors, costs = tables(result.comparison)
     return "\n\n".join(
         [
@@ -114,7 +114,7 @@ def report(result: Result) -> str:
 
 
 def content(config: dict[str, Any], results: list[Result]) -> dict[str, Any]:
-    """What `--json` prints."""
+    """The content that `--json` prints."""
     return {
         "config": config,
         "data": {
@@ -129,7 +129,7 @@ def content(config: dict[str, Any], results: list[Result]) -> dict[str, Any]:
 
 
 def write(results: list[Result], candidates: dict[str, Any], folder: Path) -> None:
-    """Write tables and figure into the folder of the comparison, each of them whole."""
+    """Write tables and figure into the folder of the comparison, no file incompletely."""
     from eval.app.compare.comparison_figures import draw_tuned
 
     records: list[dict[str, Any]] = [

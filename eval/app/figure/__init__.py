@@ -1,6 +1,6 @@
 """The gallery: figures of the paper and of its theorems, each from runs that are made here.
 
-`recipe` says what a figure is made of. `descent` (figures 1 and 2, on `images` or a file),
+`recipe` describes a figure. `descent` (figures 1 and 2, on `images` or a file),
 `collapse`, `temperature`, `generalization`, `two_stage` and `balance` hold the runs of one kind
 each, `production` makes a figure of them, `drawing` draws it, and `command` is the command line.
 """

@@ -44,7 +44,7 @@ class BalanceSettings:
 
 
 def imbalance(left: Tensor, moment: Tensor, beta: float) -> float:
-    r"""Distance from Lemma 4.5, without units.
+    r"""Distance from the equality of Lemma 4.5, without units.
 
     .. math:: \frac{\|L - I/\beta\|_{op}}{\|E[aa^T]\|_{op} / \beta}, \qquad
         L = \lambda_\rho E[aa^T] - \lambda_W W W^T.

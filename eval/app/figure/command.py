@@ -70,7 +70,7 @@ USES: Uses = {
     help="Another value of a setting of config.json, such as seeds=8.",
 )
 @click.option("--workers", type=click.IntRange(1), help="Processes [default: one a core].")
-@click.option("--resume", is_flag=True, help="Go on with the figure in --out, if there is one.")
+@click.option("--resume", is_flag=True, help="Continue the figure in --out, if there is one.")
 @click.option("--force", is_flag=True, help="Replace the folder of an earlier figure.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
@@ -99,7 +99,7 @@ def figure(
     balance         balance of the layers along their joint flow
     collapse        animation of the features while they collapse
 
-    Every finished run is kept at once: what was killed goes on with --resume and the same
+    Every finished run is kept at once: after a kill it continues with --resume and the same
     options. Writes the figure as PNG and SVG, its table as NAME.csv, the numbers as
     measured.csv, and config.json.
 

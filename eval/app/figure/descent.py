@@ -41,7 +41,7 @@ class DescentSettings:
 
     `step_sizes` are those of one neuron, N times a learning rate of the N-neuron loss: the first
     for half of the epochs, the second for the other half. `layer` is the law of W_0: "orthonormal",
-    as Assumption 1 has it, or "uniform", the usual start of a linear layer. `scale` is that of
+    as in Assumption 1, or "uniform", the usual start of a linear layer. `scale` is that of
     :func:`eval.app.figure.images.load_inputs`; `per_class` 0 means all that a balanced choice has.
     """
 
@@ -204,10 +204,10 @@ def _measure_balance(settings: DescentSettings, frame: pd.DataFrame) -> list[Mea
         Measured(f"NB at the end, run {run}", Interval(float(value), math.nan, math.nan))
         for run, value in last.items()
     ]
-    told = ", ".join(f"{value:.2f}" for value in paper)
+    listed = ", ".join(f"{value:.2f}" for value in paper)
     return [
         *single,
-        mean_of("NB at the end, mean", last, told),
+        mean_of("NB at the end, mean", last, listed),
         mean_of("NB, least over the epochs", frame.groupby("run")["nb"].min()),
     ]
 

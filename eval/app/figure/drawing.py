@@ -37,7 +37,7 @@ FRAME_MILLISECONDS, LAST_MILLISECONDS = 120, 2500
 
 
 def draw(recipe: Recipe, settings: Any, frame: pd.DataFrame, folder: Path) -> None:
-    """Draw as PNG and SVG; of the animation also every frame, as GIF."""
+    """Draw as PNG and SVG, and an animation also as GIF."""
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": recipe.name}):
         figure = DRAWINGS[recipe.drawing](settings, frame)
         with whole_file(folder / f"{recipe.name}.png") as scratch:

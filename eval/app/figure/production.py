@@ -1,4 +1,4 @@
-"""A figure is made: its runs, its table, its numbers, its picture."""
+"""The production of a figure: its runs, its table, its numbers, its picture."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def table(measured: list[Measured]) -> pd.DataFrame:
 
 
 def _content(job: Callable[[], Rows]) -> dict[str, Any]:
-    """What is kept of a run: JSON knows no infinity, and no number that is not one."""
+    """The rows of a run as JSON, which has no infinity and no NaN."""
     return {"rows": [{name: _finite(value) for name, value in row.items()} for row in job()]}
 
 

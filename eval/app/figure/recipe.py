@@ -1,4 +1,4 @@
-"""What a figure of the gallery is made of: its settings, its runs, and what they say."""
+"""The recipe of a figure of the gallery: its settings, its runs, and the numbers from them."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ class Recipe:
     name, about : str
         Its name in the command, and one line of help.
     settings : frozen dataclass
-        All that decides its numbers, at the values of the gallery.
+        Everything that its numbers depend on, at the values of the gallery.
     jobs : callable
-        Of settings, the runs by their names: each returns rows of a table. What the settings
-        lack is refused here, before any work.
+        From settings to the runs by their names: each returns rows of a table. Incomplete settings
+        are refused here, before any work.
     measure : callable
-        Of settings and the table of all runs, the numbers that the figure shows.
+        From settings and the table of all runs to the numbers that the figure shows.
     drawing : str
         The function of :mod:`eval.app.figure.drawing` that draws it.
     quick, full : mapping
@@ -78,12 +78,12 @@ class Recipe:
 
 
 def fixed(value: Any) -> Any:
-    """Give a field of settings a value that belongs to the figure: no user's option sets it."""
+    """A field of settings with a value that belongs to the figure: no option sets it."""
     return field(default=value, metadata={"fixed": True})
 
 
 def changed(settings: Any, assignments: Mapping[str, str]) -> Any:
-    """Settings with some values replaced by what their texts say, of the type of the default.
+    """Settings with some values replaced by those given as texts, of the type of the default.
 
     Raises
     ------

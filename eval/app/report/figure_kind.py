@@ -1,4 +1,4 @@
-"""What a figure of a run is."""
+"""The description of a figure of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _always(_: StoredRun) -> bool:
 
 @dataclass(frozen=True)
 class FigureKind:
-    """One figure: file name, title, how to draw it, and what a blind reader is told.
+    """One figure: file name, title, how to draw it, and its text for blind readers.
 
     `possible` says whether a run holds what the figure shows.
     """

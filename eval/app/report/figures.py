@@ -25,12 +25,12 @@ MARKERS = "os^vDPX*<>"
 
 
 def figures_of(run: StoredRun) -> list[FigureKind]:
-    """The figures that can be drawn of what this run holds."""
+    """The figures that can be drawn from the files of this run."""
     return [kind for kind in FIGURES if kind.possible(run)]
 
 
 def draw_figures(run: StoredRun, folder: Path) -> None:
-    """Draw every figure that can be drawn as PNG and SVG into the folder; drop the others."""
+    """Draw every possible figure as PNG and SVG into the folder; remove the others."""
     for kind in FIGURES:
         if not kind.possible(run):
             for suffix in ("png", "svg"):
@@ -211,7 +211,7 @@ def _comparison_alt(run: StoredRun) -> str:
 
 
 def _has_curves(run: StoredRun) -> bool:
-    """Whether stage one has been watched: loss, NC1 and gradient norm by step."""
+    """Whether stage one was recorded: loss, NC1 and gradient norm by step."""
     one = run.history[run.history["stage"] == "one"]
     columns = ["loss", "nc1", "gradient_norm"]
     return set(columns) <= set(one.columns) and bool(one[columns].notna().any().all())

@@ -38,12 +38,12 @@ def _warmer(warmer: dict[str, Any]) -> str:
     tried = ", ".join(f"{beta:g}" for beta in warmer["tried"])
     if warmer["interval"] is None:
         return (
-            f"trained anew at beta = {tried}, with draws of {warmer['n_particles']}: at none of "
+            f"trained again at beta = {tried}, with draws of {warmer['n_particles']}: at none of "
             "them are both bounds better than the trivial ones"
         )
     low, high = warmer["interval"]
     return (
-        f"trained anew at beta = {warmer['tried'][-1]:g}, with draws of {warmer['n_particles']}, "
+        f"trained again at beta = {warmer['tried'][-1]:g}, with draws of {warmer['n_particles']}, "
         f"the least free energy there is between {low:.6g} and {high:.6g}; that is "
         f"{warmer['command']}"
     )

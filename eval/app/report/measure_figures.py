@@ -28,7 +28,7 @@ VIEWS = {
 N_BINS = 36
 
 MARK: dict[str, Any] = {"fmt": "D", "ms": 5, "capsize": 3, "color": "black"}
-"""How the numbers of a certificate look."""
+"""The style of the numbers of a certificate in figures."""
 
 
 class _Ascent(NamedTuple):
@@ -43,12 +43,12 @@ class _Ascent(NamedTuple):
     tol: float
 
     def within(self, values: Array) -> Array:
-        """No lower than 0 and no higher than the prior: so much is known without the solver."""
+        """The values cut off at 0 and at the energy of the prior, which bound it in any case."""
         return values.clip(0.0, self.certificate.prior_energy)
 
 
 def _ascent(run: StoredRun) -> _Ascent | None:
-    """Of the run itself, else of `certify --solve`; None where nothing was solved."""
+    """The steps of the run itself, else of `certify --solve`; None where nothing was solved."""
     fields = run.metrics.get("certificate")
     if fields is not None:
         one = run.history[run.history["stage"] == "one"]

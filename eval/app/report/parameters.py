@@ -1,4 +1,4 @@
-"""What the parameters of a run came to where they left the choice to the program."""
+"""The values that a run used for parameters with automatic choices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OF_LANGEVIN = ("max_iter", "step_size", "batch_size", "scheme")
 
 
 def parameters_used(run: StoredRun) -> list[tuple[str, str]]:
-    """Name and value of every parameter; behind "auto" and "default" stands the value used."""
+    """Name and value of every parameter; after "auto" and "default" follows the value used."""
     given = run.metrics["parameters"]
     chosen = _chosen(run, given)
     rows = []
@@ -30,7 +30,7 @@ def parameters_used(run: StoredRun) -> list[tuple[str, str]]:
 
 
 def _unused(given: dict[str, Any]) -> tuple[str, ...]:
-    """Parameters that this solver and stage two do not look at."""
+    """Parameters that this solver and stage two do not use."""
     flow = () if given["stage_two"] == "flow" else ("flow_max_iter",)
     if given["solver"] == "langevin":
         return (*OF_GIBBS, *flow)
@@ -39,7 +39,7 @@ def _unused(given: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _chosen(run: StoredRun, given: dict[str, Any]) -> dict[str, str]:
-    """What "auto" and None stood for, by parameter."""
+    """The values used for "auto" and None, by parameter."""
     beta = given["beta"]
     decay = 1 / beta if given["lambda_rho"] is None else given["lambda_rho"]
     return {

@@ -34,7 +34,7 @@ WIDE = 8 * 72
 
 
 def refresh(folder: Path) -> None:
-    """Draw the figures and write the report anew from what the folder holds, and seal it."""
+    """Write figures and report from the files of the folder, then the manifest with checksums."""
     run = read_run(folder)
     (folder / "figures").mkdir(exist_ok=True)
     draw_figures(run, folder / "figures")
@@ -127,7 +127,7 @@ def _collapse_rows(run: StoredRun) -> list[tuple[str, ...]]:
 
 
 def _figure(run: StoredRun, kind: FigureKind) -> dict[str, Any]:
-    """What the page needs of a figure; a wide one is scrolled on a narrow screen, not shrunk."""
+    """The entries of a figure for the page; a narrow screen scrolls wide ones."""
     picture = (run.folder / "figures" / f"{kind.name}.svg").read_bytes()
     points = re.search(rb'<svg[^>]* width="([0-9.]+)pt"', picture)
     return {
@@ -140,7 +140,7 @@ def _figure(run: StoredRun, kind: FigureKind) -> dict[str, Any]:
 
 
 def _animated(run: StoredRun) -> str:
-    """What the animation shows, in words."""
+    """The text that describes the animation."""
     nc1 = run.history.loc[run.history["stage"] == "one"].get("nc1")
     values = [] if nc1 is None else nc1.dropna().tolist()
     fall = f": NC1 goes from {values[0]:.3g} to {values[-1]:.3g}" if values else ""

@@ -1,4 +1,4 @@
-"""The command run: one training, its table, and the folder that it leaves.
+"""The command run: one training, its table, and its folder.
 
-`runs` is the training, `run_folder` what it leaves, `resumable` how it continues after a stop.
+`runs` is the training, `run_folder` its folder, `resumable` how it continues after a stop.
 """

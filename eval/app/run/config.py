@@ -1,4 +1,4 @@
-"""What a run is asked for."""
+"""The configuration of a run."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from stages import TwoStageClassifier
 __all__ = ["USES", "Kind", "RunConfig", "facts_of"]
 
 Kind = Literal["separable", "distribution", "data set"]
-"""What the data option names: ours, built from its parameters; a user's law; or samples."""
+"""Kinds of data: our law, built from its parameters; a user's law; or samples."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All that is needed to repeat a run.
+    """Everything that is needed to repeat a run.
 
     Attributes
     ----------
@@ -55,12 +55,12 @@ class RunConfig:
     model: dict[str, Any] = field(default_factory=dict)
 
     def recorded(self, kind: Kind) -> dict[str, Any]:
-        """Return what config.json says: all that is used with data of this kind."""
+        """The content of config.json: all options that are used with data of this kind."""
         return recorded(self, USES, facts_of(self, kind))
 
 
 def facts_of(config: RunConfig, kind: Kind, **others: Any) -> Facts:
-    """All that decides which options of a run are used; `others` do so for the command alone."""
+    """Facts that decide which options of a run are used, and those of the command, `others`."""
     network = TwoStageClassifier(**config.model)
     sampled, flow = network.solver != "gibbs", network.stage_two == "flow"
     flow_steps = network.max_iter if network.flow_max_iter is None else network.flow_max_iter

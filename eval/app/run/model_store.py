@@ -85,7 +85,7 @@ def read_model(folder: Path) -> SavedModel:
         shift, scale = (np.array(columns[name], np.float64) for name in ("shift", "scale"))
         return SavedModel(classifier, shift, scale, tuple(columns["feature_names"]))
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{folder} holds no sound {COLUMNS}: {error}") from error
+        raise ValueError(f"{folder} holds no valid {COLUMNS}: {error}") from error
 
 
 def _read_before(path: Path) -> SavedModel:
@@ -98,7 +98,7 @@ def _read_before(path: Path) -> SavedModel:
         arrays = {name: _array(content, start, **entry) for name, entry in entries.items()}
         return _rebuild(arrays, about)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is not a sound model file: {error}") from error
+        raise ValueError(f"{path} is not a valid model file: {error}") from error
 
 
 def _array(

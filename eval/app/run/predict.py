@@ -23,7 +23,7 @@ def feature_matrix(
     """Take the features of these names from a frame, encoding categories as in training.
 
     A feature "column=level" is 1 where the column holds that level, else 0. Columns that
-    no feature needs are left aside.
+    no feature needs are ignored.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def predictions(model: SavedModel, x: NDArray[np.float64]) -> pd.DataFrame:
 
 
 def column_of(frame: pd.DataFrame, name: str, origin: Origin, why: str = "") -> pd.Series:
-    """Take a column without gaps; `why` says what it is needed for.
+    """Take a column without missing values; `why` says what it is needed for.
 
     Raises
     ------

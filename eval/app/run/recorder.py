@@ -1,4 +1,4 @@
-"""What a run keeps of its features while they collapse, and how it is stopped early."""
+"""Observers of a run: frames of the features while they collapse, and the early stop."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["FrameRecorder", "Stopper"]
 class FrameRecorder:
     """An observer that keeps the features of some samples at some steps, evenly in log(step).
 
-    The frames are those of stage one; `last` goes along with stage two.
+    The frames are those of stage one; `last` holds the latest features, of stage two too.
 
     Parameters
     ----------
     n_samples : int
     n_steps : int
-        0 for a stage one that takes no steps which could be watched: one frame is kept, of its end.
+        0 for a stage one without steps for observers: one frame is kept, of its end.
     most_rows, most_frames : int
         Above `most_rows` samples, evenly spaced ones are kept.
     """
@@ -40,7 +40,7 @@ class FrameRecorder:
         self._ended = False
 
     def __call__(self, state: LangevinState) -> float:
-        """Keep this state's features where a frame is due; return how many are kept."""
+        """Store the features of this state if a frame is due; return the number of frames."""
         self.last = state.features.double().numpy(force=True).copy()
         if self._ended or (state.n_steps <= 1 and self.frames):  # stage two
             return float(len(self.frames))
@@ -55,7 +55,7 @@ class FrameRecorder:
         return float(len(self.frames))
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the frames, for a run that goes on after a stop."""
+        """Return the frames, for a run that continues after a stop."""
         state = {
             "steps": torch.tensor(self.steps, dtype=torch.int64),
             "ended": torch.tensor(self._ended),
@@ -66,7 +66,7 @@ class FrameRecorder:
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on with those frames."""
+        """Restore those frames."""
         self.steps = state["steps"].tolist()
         self._ended = bool(state["ended"])
         self.due = [step for step in self.due if step > max(self.steps, default=0)]

@@ -1,4 +1,4 @@
-"""Runs that go on after a kill: RUN.partial holds the configuration and the checkpoints."""
+"""Runs that continue after a kill: RUN.partial holds the configuration and the checkpoints."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ CONFIG, CHECKPOINTS = "config.json", "checkpoints"
 
 @contextmanager
 def take_up(out: Path) -> Iterator[RunConfig]:
-    """Hold what a run left that was stopped on its way, and yield its configuration.
+    """Lock the folder of a run that was stopped, and yield its configuration.
 
     Raises
     ------
     FileNotFoundError
         If there is none.
     FileExistsError
-        If it has not stopped, or another process has taken it up.
+        If it is still running, or another process has continued it.
     ValueError
         If it cannot be read.
     """
     folder = partial_folder(out)
     if not folder.is_dir():
         what = "is complete" if (out / "manifest.json").is_file() else "is no run"
-        raise FileNotFoundError(f"{out} {what}, and there is no {folder} to go on from")
+        raise FileNotFoundError(f"{out} {what}, and there is no {folder} to continue from")
     try:
         stored = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         stored.pop("versions")
         config = RunConfig(**stored)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{folder} holds no run to go on from: no sound {CONFIG}") from error
+        raise ValueError(f"{folder} holds no run to continue: no valid {CONFIG}") from error
     with alone_in(folder):
         yield config
 
@@ -52,19 +52,18 @@ def take_up(out: Path) -> Iterator[RunConfig]:
 def resumable(
     out: Path, config: Mapping[str, Any], *, seconds: float, resume: bool, force: bool
 ) -> Iterator[Checkpoint]:
-    """Yield the checkpoints of a run that will be `out`; with `resume` it was taken up before.
+    """Yield the checkpoints of a run that will be `out`; with `resume` it is locked already.
 
     `config` is what :meth:`eval.app.run.config.RunConfig.recorded` gives.
 
-    Their folder goes when a run that began here fails, and stays when one that was resumed
-    fails, or where SIGTERM or SIGHUP has ended it: :func:`forget` removes it once the run is
-    whole.
+    Their folder is removed when a new run fails, and stays when a resumed one fails, or when
+    SIGTERM or SIGHUP has ended it: :func:`forget` removes it once the run is complete.
 
     Raises
     ------
     FileExistsError
-        If a run was stopped on its way there, and neither `resume` nor `force` is given, or
-        is still on its way.
+        If a run was stopped there and neither `resume` nor `force` is given, or is still
+        running.
     """
     folder = partial_folder(out)
     if not resume:
@@ -80,7 +79,7 @@ def resumable(
         if not (resume or (isinstance(error, Stopped) and (folder / CONFIG).is_file())):
             forget(out)
         elif isinstance(error, KeyboardInterrupt):
-            error.add_note(f"{folder} is kept; go on with: gibbsnet run --resume {out}")
+            error.add_note(f"{folder} is kept; continue with: gibbsnet run --resume {out}")
         raise
 
 
@@ -88,7 +87,7 @@ def _make_room(folder: Path, out: Path, *, force: bool) -> None:
     if folder.exists():
         if not (force and _is_partial(folder)):
             raise FileExistsError(
-                f"{folder} holds a run that was stopped: go on with --resume {out}, "
+                f"{folder} holds a run that was stopped: continue with --resume {out}, "
                 "or begin again with --force"
             )
         with alone_in(folder):
@@ -97,11 +96,11 @@ def _make_room(folder: Path, out: Path, *, force: bool) -> None:
 
 
 def _is_partial(folder: Path) -> bool:
-    """Whether we made it: it has a configuration, or a kill came before that was written."""
+    """Whether a run made it: it has a configuration, or a kill came before that was written."""
     names = [path.name for path in folder.iterdir()]
     return CONFIG in names or all(name.endswith(f"-{CONFIG}") for name in names)
 
 
 def forget(out: Path) -> None:
-    """Remove the checkpoints of a run that needs them no more."""
+    """Remove the checkpoints of a complete run."""
     shutil.rmtree(partial_folder(out), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The folder of a run on disk: written whole, sealed by checksums, checked when read."""
+"""The folder of a run on disk: written completely, with checksums that are checked when read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ VERDICT, VERDICT_ARRAYS = "certificate.json", "certificate.npz"
 
 @dataclass(frozen=True, eq=False)
 class StoredRun:
-    """What stands in the folder of a run, checked against its manifest.
+    """The content of the folder of a run, checked against its manifest.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class StoredRun:
     arrays : dict of str to ndarray
         "steps" (F,), "points" (F, m, 2), "labels" (m,), "before" and "after" (n, p) and
         "members" (n,), "confusion" (q, q). "before" is missing where stage one took no steps
-        that could be watched, as those of the solver "gibbs".
+        with observers, as the solver "gibbs".
     complete : bool
     verdict : dict or None
         certificate.json, where `gibbsnet certify` has written it.
@@ -149,7 +149,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         made, files = int(manifest["format"]), dict(manifest["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{folder} is not the folder of a run: no sound {MANIFEST}") from error
+        raise ValueError(f"{folder} is not the folder of a run: no valid {MANIFEST}") from error
     if made > FORMAT:
         raise ValueError(
             f"{folder} has format {made}, made by gibbsnet {manifest.get('gibbsnet', '?')}; "

@@ -1,4 +1,4 @@
-"""A run: train the network and its company on the same data, and measure."""
+"""A run: train the network, baselines and controls on the same data, and measure."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ __all__ = ["Outcome", "execute", "history", "network"]
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run gives.
+    """Results of a run.
 
     Attributes
     ----------
     complete : bool
-        False for a run that was stopped early; it holds what there was.
+        False for a run that was stopped early; it holds the results so far.
     scores : dict of str to list of Score
         By method, one score a repetition.
     losses : list of dict
@@ -47,7 +47,7 @@ class Outcome:
     certificates : list of Certificate
         Of the solver "gibbs", one a repetition; empty for the dynamics, which have none.
     model, split, frames, confusion, assumptions
-        Of the first repetition: the fitted network, its data, its features on the way, the
+        Of the first repetition: the fitted network, its data, its recorded features, the
         test confusion matrix (true class by row), and the paper's assumptions.
     """
 
@@ -82,17 +82,17 @@ def execute(
 
     `source` is what :func:`eval.app.run.splits.load` gave; None loads it again.
 
-    `say` is told what is done; once `stopper` is raised, the training in hand ends early and
-    nothing more is begun. A solver that has not come to its end leaves nothing to measure: its
-    repetition is dropped. With a `checkpoint` the network goes on where it was stopped; the
-    others, which take seconds, begin again.
+    `say` is called with what is being done. Once `stopper` is raised, the current training ends
+    early and no other begins. An unfinished solver has nothing to measure: its repetition is
+    dropped. With a `checkpoint` the network continues where it was stopped; the others, which take
+    seconds, start again.
 
     Raises
     ------
     ValueError, FileNotFoundError
         If data or parameters are not usable.
     KeyboardInterrupt
-        If the run was stopped before there was anything to keep.
+        If the run was stopped before there was any result.
     """
     if config.repeats < 1:
         raise ValueError(f"repeats must be >= 1, got {config.repeats}")
@@ -128,7 +128,7 @@ def execute(
             certificates.append(model.certificate_)
         loss = model.stage_two_history_["loss"]
         losses.append({"stage one": float(loss[0]), "stage two": float(loss[-1])})
-        for name, score in _company(config, repeat, split, progress, stopper, say, watch):
+        for name, score in _others(config, repeat, split, progress, stopper, say, watch):
             scores.setdefault(name, []).append(score)
         first = first or (model, split, frames)
     if first is None:
@@ -155,7 +155,7 @@ def network(config: RunConfig, repeat: int, **changes: Any) -> TwoStageClassifie
 
 
 def _watch(stopper: Stopper, say: Callable[[str], None] | None) -> Progress:
-    """What the solver reports to: it speaks, and stops where the stopper is raised."""
+    """A callback of the solver, which prints reports, and ends it once the stopper is raised."""
 
     def watch(report: SolverReport) -> None:
         if stopper.raised:
@@ -181,7 +181,7 @@ def _score(model: Any, split: Split, **options: Any) -> Score:
     return Score(train, estimate, (low, high), *collapse, seconds)
 
 
-def _company(
+def _others(
     config: RunConfig,
     repeat: int,
     split: Split,
@@ -210,7 +210,7 @@ def _company(
         score = _score(model, shuffled, observers={"stop": stopper}, on_newton_step=watch)
     except StopRun:
         return
-    except ArithmeticError as error:  # the run goes on without a control that cannot be solved
+    except ArithmeticError as error:  # the run continues without a control that cannot be solved
         if say is not None:
             say(f"control: shuffled labels left out: {error}")
         return

@@ -1,4 +1,4 @@
-"""How methods did: a score each repetition, summed up in one table with intervals."""
+"""Scores of methods, one each repetition, and their table with intervals."""
 
 from __future__ import annotations
 

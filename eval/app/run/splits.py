@@ -21,7 +21,7 @@ __all__ = ["Split", "draw_split", "kind_of", "load"]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Training and test samples, as every method sees them: (raw - shift) / scale."""
+    """Training and test samples, scaled as for every method: (raw - shift) / scale."""
 
     name: str
     x: NDArray[np.float64]
@@ -40,14 +40,14 @@ class Split:
 
 
 def load(config: RunConfig) -> Dataset | Distribution | None:
-    """Load what the data option names; None for "separable", drawn anew in each repetition."""
+    """Load the data that the option names; None for "separable", drawn in each repetition."""
     if config.data == "separable":
         return None
     return load_source(config.data, config.target, index=config.index, separator=config.separator)
 
 
 def kind_of(source: Dataset | Distribution | None) -> Kind:
-    """Say what :func:`load` gave."""
+    """The kind of data that :func:`load` gave."""
     if source is None:
         return "separable"
     return "data set" if isinstance(source, Dataset) else "distribution"

@@ -1,4 +1,4 @@
-"""Certificates in words and in JSON."""
+"""Certificates as sentences and as JSON."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEANING = (
 )
 
 ROUND_OFF = 1e-9
-"""Percentages below this are round-off, and are not told."""
+"""Percentages below this are round-off, and are not printed."""
 
 
 def verdict(certificate: Certificate) -> str:
@@ -62,7 +62,8 @@ def verdicts(certificates: Sequence[Certificate]) -> str:
 def help_for(certificate: Certificate) -> str:
     """Say whether more particles can make the bounds better where one is trivial; else "".
 
-    The dual value of a given G is what it is: draws that know it to be below 0 are enough.
+    The dual value of a given G does not change with the number of particles: once it is known to
+    be below 0, more do not help.
     """
     if all(certificate.informative):
         return ""
@@ -75,7 +76,7 @@ def help_for(certificate: Certificate) -> str:
 
 
 def certificate_fields(certificate: Certificate) -> dict[str, Any]:
-    """All fields and what follows from them, for JSON; null where not finite."""
+    """All fields and properties, for JSON; null where not finite."""
     fields = dataclasses.asdict(certificate) | {
         "relative_gap": certificate.relative_gap,
         "lower": certificate.lower,

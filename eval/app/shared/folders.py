@@ -1,4 +1,4 @@
-"""Output folders: complete or absent, never half-written; errors that speak to the user."""
+"""Output folders: complete or absent, never half-written; errors as one sentence."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 
 SCRATCH = ".scratch"
-"""How the name of a folder ends that a run is writing."""
+"""Ending of the name of a folder while a run writes it."""
 
 
 class InputError(click.ClickException):
@@ -44,9 +44,9 @@ class InputError(click.ClickException):
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn bad input into an error of the command line; where a signal ends it, say what is kept.
+    """Turn bad input into an error of the command line; after a signal, say what is kept.
 
-    Whoever keeps something of a command that is stopped says so in a note on the
+    A function that keeps results of a stopped command says so in a note on the
     KeyboardInterrupt.
     """
     try:
@@ -65,7 +65,7 @@ def explained() -> Iterator[None]:
 
 
 def _sentence(error: Exception) -> str:
-    """What an error says, without the number that the system gives it."""
+    """The message of an error, without the error number of the system."""
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
@@ -73,7 +73,7 @@ def _sentence(error: Exception) -> str:
 
 @contextmanager
 def written_to(out: Path) -> Iterator[None]:
-    """Say of `out` what the system says of a scratch path beside it."""
+    """Raise errors about a scratch path as errors about `out`."""
     try:
         yield
     except OSError as error:
@@ -82,15 +82,15 @@ def written_to(out: Path) -> Iterator[None]:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[bool]:
-    """Hold an existing folder against other processes that would write there.
+    """Lock an existing folder, so that no other process writes there.
 
-    The system frees it when the process ends, however it ends. Where there are no such locks
-    (Windows, some network disks) nothing is held; yields whether it is.
+    The system releases the lock when the process ends, in whatever way. Where there are no such
+    locks (Windows, some network disks) nothing is locked; yields whether it is.
 
     Raises
     ------
     FileExistsError
-        If another process holds it, or has replaced it.
+        If another process has locked it, or has replaced it.
     """
     if fcntl is None:
         yield False
@@ -124,16 +124,16 @@ def free_folder(name: str) -> Path:
 
 
 def partial_folder(out: Path) -> Path:
-    """Where a run that will be `out` keeps its checkpoints until it is whole."""
+    """The folder of the checkpoints of a run until `out` is complete."""
     return out.with_name(f"{out.name}.partial")
 
 
 @contextmanager
 def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
-    """Yield a scratch folder that becomes `out` when the context ends well, else vanishes.
+    """Yield a scratch folder that becomes `out` at the end of the context, or is removed on errors.
 
-    One that a killed process has left vanishes when the next begins to write the same `out`.
-    With `force` an earlier folder of ours gives way, and only once the new one is whole.
+    A scratch folder of a killed process is removed when the next one begins to write the same
+    `out`. With `force` an earlier folder is replaced, once the new one is complete.
 
     Raises
     ------
@@ -164,7 +164,7 @@ def staged_folder(out: Path, *, force: bool = False) -> Iterator[Path]:
 
 
 def _sweep(out: Path) -> None:
-    """Remove the scratch folders of `out` that no living process holds."""
+    """Remove the scratch folders of `out` that no running process has locked."""
     for scratch in out.parent.glob(f".{glob.escape(out.name)}-{'?' * 8}{SCRATCH}"):
         with suppress(OSError), alone_in(scratch) as held:
             if held:
@@ -189,7 +189,7 @@ def _put_in_place(scratch: Path, out: Path, *, force: bool) -> None:
 
 
 def check_folder(out: Path, *, force: bool = False) -> Path:
-    """Refuse, before any work, a folder that could not be written in the end.
+    """Refuse, before any work, a folder that could not be written at the end.
 
     Returns its absolute path.
     """
@@ -200,10 +200,10 @@ def check_folder(out: Path, *, force: bool = False) -> Path:
         if not force:
             raise FileExistsError(f"{out} exists already: choose another --out, or --force")
         if out.is_symlink() or not _is_ours(out):
-            raise FileExistsError(f"{out} is not a folder that gibbsnet wrote: it is left as it is")
+            raise FileExistsError(f"{out} is not a folder that gibbsnet wrote: it is not changed")
     parent = next(folder for folder in out.parents if os.path.lexists(folder))
     if not (parent.is_dir() and os.access(parent, os.W_OK)):
-        raise PermissionError(f"{out} cannot be written: no right to write in {parent}")
+        raise PermissionError(f"{out} cannot be written: no permission to write in {parent}")
     return out
 
 

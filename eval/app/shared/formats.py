@@ -1,4 +1,4 @@
-"""How results are written: JSON, tables of texts, intervals over three columns."""
+"""Formats of results: JSON, tables of texts, intervals as three columns."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def markdown(frame: pd.DataFrame) -> str:
 
 
 def flat(row: dict[str, Any]) -> dict[str, Any]:
-    """Spread every interval over three columns, name, name_low and name_high; NaN is None."""
+    """Write every interval as three columns, name, name_low and name_high; NaN as None."""
     cells: dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, Interval):
@@ -53,7 +53,7 @@ def flat(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that decide the numbers."""
+    """Versions of the packages that the numbers depend on."""
     return {name: version(name) for name in ("gibbsnet", "torch", "numpy", "scipy", "scikit-learn")}
 
 

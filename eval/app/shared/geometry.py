@@ -1,4 +1,4 @@
-"""The plane on which features are looked at."""
+"""The plane onto which features are projected in figures."""
 
 from __future__ import annotations
 

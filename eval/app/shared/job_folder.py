@@ -1,4 +1,4 @@
-"""The folder of many jobs: begun, or gone on with if its options and versions are the same."""
+"""The folder of many jobs: new, or continued if its options and versions are the same."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ def job_folder(
     resume: bool,
     force: bool,
 ) -> Iterator[Path]:
-    """Yield the folder of the jobs of a new study or figure, or of one to go on with.
+    """Yield the folder of the jobs of a new study or figure, or of one to continue.
 
-    All that is written to `out` is written within the context, which keeps others out.
+    Everything is written to `out` within the context, which locks it.
 
     Parameters
     ----------
     kind, name : str
         What it is, such as "study", and which one.
     config, versions : mapping
-        All that decides the numbers; in config.json with `kind` and `name`.
+        Everything that the numbers depend on; stored in config.json with `kind` and `name`.
     out : Path
     resume, force : bool
 
@@ -59,7 +59,7 @@ def job_folder(
     if not (resume and out.exists()):
         if (out / "config.json").is_file() and not force:
             raise FileExistsError(
-                f"{out} exists already: go on with it by --resume, replace it by --force, or "
+                f"{out} exists already: continue it by --resume, replace it by --force, or "
                 "choose another --out"
             )
         earlier = alone_in(out) if out.is_dir() else nullcontext()
@@ -75,21 +75,21 @@ def job_folder(
             yield jobs
         except BrokenProcessPool as error:
             raise InputError(
-                "a worker process was killed, perhaps for want of memory: what is finished is in "
-                f"{out}; go on with --resume and fewer --workers"
+                "a worker process was killed, perhaps for lack of memory: finished results are in "
+                f"{out}; continue with --resume and fewer --workers"
             ) from error
         except KeyboardInterrupt as stop:
             _sweep(out, jobs)
             finished = sum(1 for _ in jobs.glob("[!.]*"))
             stop.add_note(
                 f"{finished} finished {'run is' if finished == 1 else 'runs are'} kept in {out}; "
-                f"go on with the same options, --out {out} and --resume"
+                f"continue with the same options, --out {out} and --resume"
             )
             raise
 
 
 def _sweep(*folders: Path) -> None:
-    """Remove what a kill has left half-written, see :func:`stages.files.whole_file`."""
+    """Remove files that a kill has left incomplete, see :func:`stages.files.whole_file`."""
     for path in (path for folder in folders for path in folder.glob(".*-*")):
         if path.name[1:].partition("-")[0].isdigit() and path.is_file():
             path.unlink(missing_ok=True)
@@ -98,17 +98,17 @@ def _sweep(*folders: Path) -> None:
 def _check_same(
     kind: str, name: str, config: Mapping[str, Any], versions: Mapping[str, str], out: Path
 ) -> None:
-    """Refuse to go on with other options or versions, naming the first of them."""
+    """Refuse to continue with other options or versions, naming the first of them."""
     try:
         stored = json.loads((out / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         stored = {}
     if not isinstance(stored, dict) or stored.get(kind) != name or not (out / "jobs").is_dir():
-        raise FileExistsError(f"{out} is not the folder of a {name} {kind}: it is left as it is")
+        raise FileExistsError(f"{out} is not the folder of a {name} {kind}: it is not changed")
     for key, value in json.loads(json.dumps(dict(config))).items():
         if stored.get(key) != value:
             raise ValueError(
-                f"{out} is a {kind} {_told(key, stored.get(key), value)}: give the same, "
+                f"{out} is a {kind} {_changed_option(key, stored.get(key), value)}: give the same, "
                 "or choose another --out"
             )
     for package, value in versions.items():
@@ -119,8 +119,8 @@ def _check_same(
             )
 
 
-def _told(key: str, stored: Any, value: Any) -> str:
-    """Say what an option was and is; None is one that was not given."""
+def _changed_option(key: str, stored: Any, value: Any) -> str:
+    """The old and the new value of an option, in words; None means not given."""
     option = f"--{key.replace('_', '-')}"
     if stored is None:
         return f"without {option}, not with {_listed(value)}"

@@ -1,4 +1,4 @@
-"""Where an option is used: stated once, told by --help, and held against what was given."""
+"""Where each option is used: stated once, shown by --help, and compared with the options given."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ __all__ = [
 ]
 
 Facts = Mapping[str, Any]
-"""What is known of a command once its data are: the values of its options, and more."""
+"""Facts about a command once its data are known: the values of its options, and more."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """Where an option does something.
+    """Where an option has an effect.
 
     Attributes
     ----------
     words : str
         Follow the name of the option in a sentence, such as "is for --solver gibbs".
     holds : callable
-        Of the facts, whether it is so.
+        Whether that is the case, from the facts.
     shown : str, optional
-        Name of the fact that a refusal tells, where one decides.
+        Name of the fact that a refusal mentions, if it depends on one.
     """
 
     words: str
@@ -47,7 +47,7 @@ class Use:
 
 
 Uses = Mapping[str, Use]
-"""By parameter; one without an entry is always used."""
+"""Uses by parameter; a parameter without an entry is always used."""
 
 OUT = Use("needs --out", lambda facts: facts["out"] is not None)
 
@@ -70,9 +70,9 @@ Command = Callable[..., Any]
 
 
 def only_where_used(uses: Uses) -> Callable[[click.Command], click.Command]:
-    """Let --help of a command say of each option where it is used."""
+    """Add to the --help of each option of a command where it is used."""
 
-    def told(command: click.Command) -> click.Command:
+    def with_uses(command: click.Command) -> click.Command:
         for parameter in command.params:
             use = uses.get(parameter.name or "")
             if use is not None and isinstance(parameter, click.Option):
@@ -80,16 +80,16 @@ def only_where_used(uses: Uses) -> Callable[[click.Command], click.Command]:
                 parameter.help = f"{parameter.help} {words}" if parameter.help else words
         return command
 
-    return told
+    return with_uses
 
 
 def given(context: click.Context, name: str) -> bool:
-    """Tell whether an option stands on the command line."""
+    """Whether an option was given on the command line."""
     return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def refuse_unused(context: click.Context, uses: Uses, facts: Facts) -> None:
-    """Refuse an option that was given and does nothing.
+    """Refuse an option that was given and has no effect.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def refuse_unused(context: click.Context, uses: Uses, facts: Facts) -> None:
         use = uses.get(name)
         if use is not None and given(context, name) and not use.holds(facts):
             where = "here" if use.shown is None else f"with {facts[use.shown]}"
-            raise ValueError(f"{parameter.opts[0]} {use.words}: it would do nothing {where}")
+            raise ValueError(f"{parameter.opts[0]} {use.words}: it has no effect {where}")
 
 
 def recorded(config: Any, uses: Uses, facts: Facts) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Jobs in parallel processes: what is finished is kept, what is kept is not run again."""
+"""Jobs in parallel processes: finished results are stored, and stored jobs are not run again."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _await(pool: ProcessPoolExecutor, tasks: list[Callable[[], None]], bar: Any)
             future.result()
             bar.update()
     except KeyboardInterrupt:
-        # A job may take minutes, and its file appears whole or not at all.
+        # A job may take minutes, and its file is written completely or not at all.
         for process in multiprocessing.active_children():
             process.terminate()
         raise
@@ -137,13 +137,13 @@ def _environment(values: dict[str, str]) -> Iterator[None]:
 
 
 def _run_and_keep(job: Callable[[], Content], path: Path) -> None:
-    """Run in a worker; the file appears whole, or not at all."""
+    """Run a job in a worker; its file is written completely or not at all."""
     with whole_file(path) as scratch:
         dump(scratch, job())
 
 
 def _start_worker() -> None:
-    """One thread, no interrupts (the parent sees to them), and an end with the parent."""
+    """One thread, no interrupts (the parent handles them), and an end with the parent."""
     torch.set_num_threads(1)
     # Its own lock would be a semaphore of the system, which a worker that is ended leaves behind.
     tqdm.set_lock(threading.RLock())
@@ -152,7 +152,7 @@ def _start_worker() -> None:
 
 
 def _end_with_parent() -> None:
-    # A killed parent cannot tell its workers; without this they would wait for ever.
+    # A killed parent cannot notify its workers; without this they would wait for ever.
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -15,7 +15,7 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9") + (
     "#7f7f7f",
     "#8c564b",
 )
-"""Colours that readers with any colour vision can tell apart."""
+"""Colours that can be distinguished with any colour vision."""
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 130) -> None:

@@ -1,4 +1,4 @@
-"""Signals that end a command, as exceptions: so that it lets go of what it holds."""
+"""Signals that end a command, as exceptions, so that it removes its locks and scratch folders."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Stopped(KeyboardInterrupt):
 
 
 def name_of(stop: KeyboardInterrupt) -> str:
-    """What came, in the user's words."""
+    """Name of the signal, as users know it."""
     return signal.Signals(stop.number).name if isinstance(stop, Stopped) else "Ctrl-C"
 
 
 def exit_status(stop: KeyboardInterrupt) -> int:
-    """128 and the number of the signal, as shells have it."""
+    """128 plus the number of the signal, as in shells."""
     return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 
 @contextmanager
 def catchable() -> Iterator[None]:
-    """Raise :class:`Stopped` where a signal would end the process and leave its scratch folders.
+    """Raise :class:`Stopped` for signals that would end the process and leave its scratch folders.
 
     A signal that is ignored or has a handler, as under nohup, is left as it is.
     """
@@ -56,9 +56,9 @@ def catchable() -> Iterator[None]:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Let signals that end a command wait until the end of the context.
+    """Delay signals that end a command until the end of the context.
 
-    A Ctrl-C never reaches the processes that start in it.
+    Processes that start in the context get no Ctrl-C.
     """
     if not _may_handle():
         yield
@@ -80,7 +80,7 @@ def signals_held() -> Iterator[None]:
 
 @contextmanager
 def _inherited_mask() -> Iterator[None]:
-    """Block SIGINT in this thread and in what it starts; another thread may still take it."""
+    """Block SIGINT in this thread and its child processes; another thread may still handle it."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -92,5 +92,5 @@ def _inherited_mask() -> Iterator[None]:
 
 
 def _may_handle() -> bool:
-    """Python sets handlers in the main thread alone."""
+    """Whether handlers can be set: in the main thread only."""
     return threading.current_thread() is threading.main_thread()

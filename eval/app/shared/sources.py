@@ -1,4 +1,4 @@
-"""What a data option names: a data set, or a distribution to draw one from."""
+"""The source that a data option names: a data set, or a distribution to draw one from."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Studies of many small runs in parallel.
 
-`jobs` says what is run, `execution` runs it and keeps every result, `folder` begins a study
-or goes on with one, `summary` takes means and fits rates, `tables` writes them, and `command`
+`jobs` says what is run, `execution` runs it and stores every result, `folder` begins or
+continues a study, `summary` takes means and fits rates, `tables` writes them, and `command`
 is the command line.
 """
 

@@ -1,4 +1,4 @@
-"""The command `gibbsnet study`: many small runs in parallel, which survive a kill."""
+"""The command `gibbsnet study`: many small runs in parallel, resumable after a kill."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def study() -> None:
 @click.option("--activation", default=StudyConfig.activation, show_default=True)
 @click.option("--workers", type=click.IntRange(1), help="Processes [default: one a core].")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.")
-@click.option("--resume", is_flag=True, help="Go on with the study in --out, if there is one.")
+@click.option("--resume", is_flag=True, help="Continue the study in --out, if there is one.")
 @click.option("--force", is_flag=True, help="Replace the folder of an earlier study.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON in place of tables.")
@@ -121,7 +121,7 @@ def generalization(
 ) -> None:
     """Test error and NC1 against n, on separable data of several margins.
 
-    Every finished run is kept at once: a study that was killed goes on with --resume and
+    Every finished run is kept at once: a study that was killed continues with --resume and
     the same options. Writes results.csv (one line a run), study.csv (means with intervals),
     rates.csv (fits n^-r), study.md, and a figure as PNG and SVG.
 

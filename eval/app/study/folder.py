@@ -1,4 +1,4 @@
-"""The folder of a study: begun, or gone on with if its options and versions are the same."""
+"""The folder of a study: new, or continued if its options and versions are the same."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ __all__ = ["study_folder"]
 def study_folder(
     config: StudyConfig, out: Path, *, resume: bool, force: bool
 ) -> AbstractContextManager[Path]:
-    """Yield the folder of the jobs of a new study, or of one to go on with."""
+    """Yield the folder of the jobs of a new study, or of one to continue."""
     values = dataclasses.asdict(config)
     return job_folder("study", STUDY, values, versions(), out, resume=resume, force=force)

@@ -1,4 +1,4 @@
-"""What a study consists of: its configuration, its jobs, and what one job measures."""
+"""The parts of a study: its configuration, its jobs, and the measurements of one job."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STUDY = "generalization"
 
 @dataclass(frozen=True)
 class StudyConfig:
-    """All that decides the numbers of a study; options of the command by their names."""
+    """Everything that the numbers of a study depend on; options of the command by their names."""
 
     margins: tuple[float, ...] = (0.01, 0.02, 0.05)
     sizes: tuple[int, ...] = (16, 32, 64, 128, 256, 512, 1024)
@@ -62,7 +62,7 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What one run gave; the ends are the binomial interval of the test error."""
+    """Results of one run; the ends are the binomial interval of the test error."""
 
     margin: float
     n: int
@@ -77,7 +77,7 @@ class JobResult:
 
 
 def check_config(config: StudyConfig) -> None:
-    """Refuse, before any work, what a job would refuse."""
+    """Raise, before any work, for options that a job would refuse."""
     for margin in config.margins:
         law = SeparableDistribution(config.n_features, config.n_classes, margin=margin)
     if min(config.sizes) < config.n_classes:

@@ -1,4 +1,4 @@
-"""What the jobs of a study say together: means with intervals, and power laws in n."""
+"""The summary of the jobs of a study: means with intervals, and power laws in n."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PowerLaw:
 def fit_power_law(sizes: Sequence[int], values: ArrayLike, *, floor: float = 0.0) -> PowerLaw:
     r"""Fit values ~ C n^-r by least squares of log values on log n.
 
-    Only sizes whose value is above `floor` take part, so that no zero does. The interval is
+    Only sizes whose value is above `floor` are used, so that no zero is. The interval is
     Student's, with m - 2 degrees of freedom for m sizes:
 
     .. math:: \log v_i = \log C - r \log n_i + e_i, \qquad
@@ -93,7 +93,7 @@ def summarize(config: StudyConfig, results: list[JobResult]) -> list[dict[str, A
 def fit_rates(config: StudyConfig, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Power laws of test error and test NC1, one row a margin and quantity.
 
-    An error takes part where its mean is above the resolution 1/n_test, see
+    An error is used where its mean is above the resolution 1/n_test, see
     :func:`fit_power_law`.
     """
     return [

@@ -48,7 +48,7 @@ def rate_table(rates: list[dict[str, Any]]) -> pd.DataFrame:
 def content(
     config: StudyConfig, rows: list[dict[str, Any]], rates: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What `--json` prints."""
+    """The content that `--json` prints."""
     return {
         "study": STUDY,
         "config": dataclasses.asdict(config),
@@ -64,7 +64,7 @@ def write(
     rates: list[dict[str, Any]],
     folder: Path,
 ) -> None:
-    """Write tables and figure into the folder of the study, each of them whole."""
+    """Write tables and figure into the folder of the study, each file completely or not at all."""
     from eval.app.compare.comparison_figures import draw_study
 
     for name, frame in (

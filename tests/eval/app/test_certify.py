@@ -176,7 +176,7 @@ def test_cloud_of_the_solver_is_judged_with_its_noise_back(solved, tmp_path):
     assert content["stein"]["p_value"] > 0.01
     error = content["feature_error"]["train"]
     assert 0 < error["value"] < 3 * error["same_law"]
-    assert "a was drawn anew given u" in (run / "report.html").read_text()
+    assert "a was drawn again given u" in (run / "report.html").read_text()
 
 
 def rewrite(run, name, change):

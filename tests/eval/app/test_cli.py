@@ -277,7 +277,7 @@ def test_ctrl_c_keeps_a_valid_partial_folder_and_twice_leaves_nothing(tmp_path):
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr
-    assert "stopping; what there is will be kept" in stderr
+    assert "stopping; the result so far will be kept" in stderr
     assert "partial, stopped early" in stdout
     stored = read_run(out)
     assert not stored.complete

@@ -70,7 +70,7 @@ def test_a_study_that_is_stopped_says_what_is_kept_and_goes_on(number, name, sta
     assert stdout == ""
     assert stderr == (
         f"stopped by {name}: {kept} finished runs are kept in study; "
-        "go on with the same options, --out study and --resume\n"
+        "continue with the same options, --out study and --resume\n"
     )
     assert sorted(path.name for path in out.iterdir()) == ["config.json", "jobs"]
     assert all(json.loads(path.read_text()) for path in out.glob("jobs/*"))
@@ -87,7 +87,8 @@ def test_a_run_that_is_terminated_keeps_its_checkpoints_and_no_scratch_folder(tm
     _, stderr = stop(process, signal.SIGTERM)
     assert process.returncode == 143, stderr
     assert stderr.splitlines()[-1] == (
-        "stopped by SIGTERM: deep/run.partial is kept; go on with: gibbsnet run --resume deep/run"
+        "stopped by SIGTERM: deep/run.partial is kept; "
+        "continue with: gibbsnet run --resume deep/run"
     )
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["run.partial"]
     reached = last_step(partial)
@@ -152,7 +153,7 @@ def test_no_command_leaves_a_scratch_folder(words, module, step, number, trained
     others = {path.name for path in Path().iterdir()} - {"run"}
     assert others <= {"run.partial", "made"}
     if words.startswith("run"):
-        assert "go on with: gibbsnet run --resume" in result.stderr
+        assert "continue with: gibbsnet run --resume" in result.stderr
         assert json.loads(next(Path().rglob("*.partial/config.json")).read_text())
     else:
         assert "nothing is kept" in result.stderr

@@ -240,7 +240,7 @@ def test_a_killed_figure_resumes_to_the_same_table(tmp_path, monkeypatch):
     others = [word.replace("seeds=8", "seeds=9") for word in RESUMED]
     refuse(invoke(*others, "--out", out, "--resume"), message)
     refuse(invoke("beta", "--out", out, "--resume"), "is not the folder of a beta figure")
-    refuse(invoke(*RESUMED, "--out", out), "go on with it by --resume, replace it by --force")
+    refuse(invoke(*RESUMED, "--out", out), "continue it by --resume, replace it by --force")
     assert invoke(*RESUMED, "--out", out, "--resume", "--quiet").exit_code == 0
     for name, text in kept.items():
         assert (out / "jobs" / name).read_text() == text

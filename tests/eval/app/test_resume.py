@@ -91,10 +91,10 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, step
 
     again = CliRunner().invoke(main, ["run", *LONG, "--out", str(killed)])
     assert again.exit_code == 2
-    assert f"go on with --resume {killed}" in " ".join(again.stderr.split())
+    assert f"continue with --resume {killed}" in " ".join(again.stderr.split())
     other = CliRunner().invoke(main, ["run", "--resume", str(killed), "--beta", "10"])
     assert other.exit_code == 2
-    assert "--resume goes on with the run's own settings: no --beta" in other.stderr
+    assert "--resume continues with the run's own settings: no --beta" in other.stderr
 
     reached = last_step(partial)
     process = start("--resume", killed, "--checkpoint", 0)
@@ -140,7 +140,7 @@ def test_nothing_to_resume(tmp_path):
     (partial / "config.json").write_text("{}")
     result = CliRunner().invoke(main, ["run", "--resume", str(tmp_path / "some")])
     assert result.exit_code == 2
-    assert "holds no run to go on from" in " ".join(result.stderr.split())
+    assert "holds no run to continue" in " ".join(result.stderr.split())
     assert partial.is_dir()
 
 

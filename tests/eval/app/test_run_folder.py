@@ -118,7 +118,7 @@ def test_columns_that_are_not_sound_are_refused(folder):
     whole = json.loads((folder / COLUMNS).read_text())
     for content in ("", "[]", json.dumps({"shift": [1.0]}), json.dumps(whole | {"scale": ["a"]})):
         (folder / COLUMNS).write_text(content)
-        with pytest.raises(ValueError, match=r"holds no sound columns\.json"):
+        with pytest.raises(ValueError, match=r"holds no valid columns\.json"):
             read_model(folder)
     (folder / MODEL).unlink()
     with pytest.raises(FileNotFoundError, match=r"model\.gibbsnet: no such file"):
@@ -187,7 +187,7 @@ def test_files_of_before_that_are_not_sound_are_refused(outcome, folder):
     other = whole.replace(b'"coef"', b'"chef"')
     for content in (b"", whole[:50], whole[:-8], b"\x80\x04." + whole, other):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="is not a sound model file"):
+        with pytest.raises(ValueError, match="is not a valid model file"):
             read_model(folder)
 
 

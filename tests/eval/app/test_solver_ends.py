@@ -167,7 +167,7 @@ def test_certify_and_solve_in_every_end(end, tmp_path):
     check_bounds(stored.verdict["solved"]["certificate"], refused)
     steps = stored.verdict["solved"]["history"]["dual"]
     assert len(steps) == len(re.findall(r"^Newton step", result.stderr, flags=re.M)) or refused
-    assert ("a lower beta: trained anew at beta = 2," in result.stdout) == bool(refused)
+    assert ("a lower beta: trained again at beta = 2," in result.stdout) == bool(refused)
     figures = {kind.name for kind in figures_of(stored)}
     assert "marginals" in figures
     assert ("closing" in figures) == bool(steps)
@@ -315,7 +315,7 @@ def test_nothing_is_named_where_no_lower_beta_helped(monkeypatch, tmp_path):
     monkeypatch.setattr("eval.app.certify.warmer.MOST_DECADES", 2)
     assert run(tmp_path / "run", "--steps", "20", "--quiet").exit_code == 0
     result = invoke("certify", tmp_path / "run", *DRAWS)
-    assert "trained anew at beta = 2, 0.2, with draws of 200: at none of them" in result.stdout
+    assert "trained again at beta = 2, 0.2, with draws of 200: at none of them" in result.stdout
     shown = re.sub(r"\s+", " ", (tmp_path / "run/report.html").read_text())
     assert "at none of them" in shown
 
@@ -329,7 +329,7 @@ def test_ctrl_c_in_the_search_for_a_lower_beta_keeps_the_verdict(monkeypatch, tm
     assert run(tmp_path / "run", "--steps", "20", "--quiet").exit_code == 0
     result = invoke("certify", tmp_path / "run", *DRAWS)
     assert result.exit_code == 0, result.output
-    assert "the verdict is kept without one" in result.stderr
+    assert "the certificate is kept without one" in result.stderr
     content = json.loads((tmp_path / "run/certificate.json").read_text())
     assert content["warmer"] is None
     assert content["certificate"]["certified"] is False

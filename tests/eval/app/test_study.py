@@ -195,11 +195,11 @@ def test_another_version_is_refused(whole, monkeypatch):
 
 
 def test_folders_in_the_way_are_refused(whole, tmp_path):
-    message = "go on with it by --resume, replace it by --force, or choose another --out"
+    message = "continue it by --resume, replace it by --force, or choose another --out"
     refuse(invoke(*TINY, "--out", whole[0]), message)
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter").write_text("dear")
-    message = "is not the folder of a generalization study: it is left as it is"
+    message = "is not the folder of a generalization study: it is not changed"
     refuse(invoke(*TINY, "--out", tmp_path / "thesis", "--resume"), message)
     assert invoke(*TINY, "--out", tmp_path / "thesis", "--force").exit_code == 2
     assert (tmp_path / "thesis" / "chapter").read_text() == "dear"

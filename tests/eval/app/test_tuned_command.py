@@ -192,7 +192,7 @@ def test_a_changed_file_or_option_is_refused(data, whole):
     )
     refuse(
         invoke("--data", path, "--target", "kind", "--out", whole[0]),
-        r"go on with it by --resume, replace it by --force",
+        r"continue it by --resume, replace it by --force",
     )
 
 

@@ -229,7 +229,7 @@ def test_no_file_runs_code(path, tmp_path):
     loaded = np.array([Bomb(mark)], dtype=object)
     for content in (bomb, sealed(bomb), sealed(archive_of(tree=tree, **{"0": loaded}))):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match=r"is not a sound model file|is no file of a model"):
+        with pytest.raises(ValueError, match=r"is not a valid model file|is no file of a model"):
             load_model(path)
         assert not mark.exists()
 
@@ -251,5 +251,5 @@ def test_no_file_runs_code(path, tmp_path):
 def test_a_sealed_file_with_other_content_is_refused(tree, path):
     text = np.frombuffer(json.dumps(tree).encode(), np.uint8)
     path.write_bytes(sealed(archive_of(tree=text)))
-    with pytest.raises(ValueError, match="is not a sound model file"):
+    with pytest.raises(ValueError, match="is not a valid model file"):
         load_model(path)
