@@ -44,6 +44,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -P tests/support/lint_seeds.py
+	$(BIN)/python -P tests/support/lint_words.py
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -274,10 +274,10 @@ def spread(values: list[float]) -> str:
 def print_ratio(name: str, above: list[float], below: list[float], bar: float) -> None:
     """Print the median ratio, and whether it meets the bar where there is one."""
     ratios = [a / b for a, b in zip(above, below, strict=True)]
-    verdict = ""
+    outcome = ""
     if bar:
-        verdict = f"  bar {bar:g}: {'met' if statistics.median(ratios) >= bar else 'MISSED'}"
-    print(f"  {name:20s} {spread(ratios)}{verdict}")
+        outcome = f"  bar {bar:g}: {'met' if statistics.median(ratios) >= bar else 'MISSED'}"
+    print(f"  {name:20s} {spread(ratios)}{outcome}")
 
 
 def print_scaling(repeats: int) -> None:

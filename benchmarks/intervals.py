@@ -89,7 +89,7 @@ def bootstrap(wrong: Array, sizes: Array, rng: np.random.Generator, resamples: i
     return low, high
 
 
-def verdict(limits: Limits, truth: float, unit: float) -> str:
+def describe(limits: Limits, truth: float, unit: float) -> str:
     """Write misses below and above in %, and the mean width in the unit."""
     low, high = limits
     # A limit equal to the truth but for its last bits covers it.
@@ -112,7 +112,7 @@ def of_counts(draws: int, bootstrapped: int, rng: np.random.Generator) -> None:
             squared_wilson(wrong, n),
             bootstrap(wrong[:bootstrapped], n, rng),
         )
-        print(f"| {name}{enough} |", " | ".join(verdict(v, truth, unit) for v in found), "|")
+        print(f"| {name}{enough} |", " | ".join(describe(v, truth, unit) for v in found), "|")
 
 
 def of_values(draws: int, rng: np.random.Generator) -> None:
@@ -126,7 +126,7 @@ def of_values(draws: int, rng: np.random.Generator) -> None:
             found = []
             for within in ((0.0, 1.0), (-np.inf, np.inf)):
                 ends = np.array([mean_interval(row, within=within) for row in values])
-                found.append(verdict((ends[:, 1], ends[:, 2]), truth, unit))
+                found.append(describe((ends[:, 1], ends[:, 2]), truth, unit))
             print(f"| {name} | {repeats} |", " | ".join(found), "|")
 
 

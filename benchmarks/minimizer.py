@@ -88,7 +88,7 @@ def run(setting: Setting, n_seeds: int) -> None:
         collapse = nc1(result.measure.features(train), labels)
         predicted = (result.measure.features(test) @ w).argmax(1)
         error = float((predicted != test_labels).double().mean())
-        print(f"  seed {seed}: {verdict(result)}")
+        print(f"  seed {seed}: {describe(result)}")
         print(f"    NC1 {collapse:.4f}, test error {100 * error:.2f} %, {times[-1]:.1f} s")
         duals.append(result.certificate.dual)
         collapses.append(collapse)
@@ -101,7 +101,7 @@ def run(setting: Setting, n_seeds: int) -> None:
     )
 
 
-def verdict(result: GibbsResult) -> str:
+def describe(result: GibbsResult) -> str:
     """The certificate in one line."""
     c = result.certificate
     numbers = f"dual {c.dual:.6g} +- {c.dual_stderr:.1g}"

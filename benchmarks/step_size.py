@@ -112,7 +112,7 @@ class Run:
 
 
 def main() -> None:
-    """Print one row a problem and seed, and the verdict."""
+    """Print one row a problem and seed, and the outcome."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--seeds", type=int, default=1)

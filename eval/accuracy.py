@@ -214,14 +214,14 @@ def mean_interval(
     half = float(student.ppf((1 + confidence) / 2, len(v) - 1)) * error
     if math.isinf(least):
         return Interval(mean, mean - half, mean + half)
-    # The reach in log odds; with no upper end the odds are those against infinity.
-    reach = half * (1 / (mean - least) + 1 / (largest - mean))
+    # The half-width in log odds; with no upper end the odds are those against infinity.
+    width = half * (1 / (mean - least) + 1 / (largest - mean))
     if math.isinf(largest):
         with np.errstate(over="ignore"):
-            low, high = least + (mean - least) * np.exp([-reach, reach])
+            low, high = least + (mean - least) * np.exp([-width, width])
     else:
         place = (mean - least) / (largest - least)
-        low, high = least + (largest - least) * expit(logit(place) + np.array([-reach, reach]))
+        low, high = least + (largest - least) * expit(logit(place) + np.array([-width, width]))
     return Interval(mean, float(low), float(high))
 
 

@@ -31,7 +31,7 @@ from eval.app.run.resumable import forget, resumable, take_up
 from eval.app.run.run_folder import read_manifest, read_run, write_run
 from eval.app.run.scores import table
 from eval.app.run.splits import kind_of, load
-from eval.app.shared.certificates import help_for, verdicts
+from eval.app.shared.certificates import describe_certificates, help_for
 from eval.app.shared.file_options import file_options
 from eval.app.shared.folders import InputError, explained, free_folder, staged_folder, written_to
 from eval.app.shared.options import OUT, TABLES, Uses, given, only_where_used, refuse_unused
@@ -401,12 +401,12 @@ def _report(outcome: runs.Outcome, seconds: float, folder: Path) -> str:
     ]
     if outcome.certificates:
         first = outcome.certificates[0]
-        lines.append(f"stage one {verdicts(outcome.certificates)}")
+        lines.append(f"stage one {describe_certificates(outcome.certificates)}")
         lines.append(f"stage one has its {describe_bounds(first)}")
         if unhelpful := help_for(first):
             lines.append(f"{unhelpful}: gibbsnet certify {folder} looks for such a beta")
     lines += [
-        f"{each.name} of the paper ({each.statement}): {each.verdict}"
+        f"{each.name} of the paper ({each.statement}): {each.outcome}"
         for each in outcome.assumptions
     ]
     return "\n".join(lines)

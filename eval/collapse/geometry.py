@@ -88,7 +88,7 @@ class Geometry:
         """Pairs of class means that round-off alone may separate.
 
         The rounding of the input averages out where samples spread by more than it, and is
-        therefore held against pairs without such spread only.
+        therefore compared with pairs without such spread only.
         """
         spread = np.sqrt(self.squares / self.counts)
         first, second = np.triu_indices(self.n_classes, 1)

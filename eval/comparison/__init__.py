@@ -20,7 +20,7 @@ from eval.comparison.nested import (
     outer_splits,
     tune_fold,
 )
-from eval.comparison.ranking import Ranking, rank_methods, verdict
+from eval.comparison.ranking import Ranking, describe_ranking, rank_methods
 from eval.comparison.spaces import N_CANDIDATES, Method, tuned_methods
 
 __all__ = [
@@ -38,10 +38,10 @@ __all__ = [
     "compare_tuned",
     "comparison_models",
     "default_repeats",
+    "describe_ranking",
     "inner_splits",
     "outer_splits",
     "rank_methods",
     "tune_fold",
     "tuned_methods",
-    "verdict",
 ]

@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from eval.accuracy import Interval, mean_interval
 from eval.comparison.folds import OURS, Comparison
 
-__all__ = ["Ranking", "corrected_test", "holm", "rank_methods", "verdict"]
+__all__ = ["Ranking", "corrected_test", "describe_ranking", "holm", "rank_methods"]
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return adjusted
 
 
-def verdict(rankings: tuple[Ranking, ...]) -> str:
-    """Say in one line where the two-stage network stands.
+def describe_ranking(rankings: tuple[Ranking, ...]) -> str:
+    """The rank of the two-stage network, in one line.
 
     With a method behind it, a first place also says how far the next one is.
     """
@@ -145,10 +145,10 @@ def verdict(rankings: tuple[Ranking, ...]) -> str:
             return f"{place}, first"
         return f"{place}, first; {_behind(others[0])}"
     first = rankings[0].method
-    told = f"{100 * row.difference.estimate:.2f} % (standard error {100 * row.stderr:.2f} %)"
+    size = f"{100 * row.difference.estimate:.2f} % (standard error {100 * row.stderr:.2f} %)"
     within = row.difference.estimate <= row.stderr
     where = "within one standard error of first" if within else "more than one standard error"
-    return f"{place}, {told} behind {first}: {where}" + ("" if within else " behind")
+    return f"{place}, {size} behind {first}: {where}" + ("" if within else " behind")
 
 
 def _behind(other: Ranking) -> str:

@@ -1,4 +1,4 @@
-"""What a data set and a distribution are, and what is told about a data set."""
+"""What a data set and a distribution are, and the description of a data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Dataset", "Distribution", "Loaded", "Loader", "describe"]
 
-MAX_CLASSES_TOLD = 12
+MAX_CLASSES_SHOWN = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ Loader: TypeAlias = Callable[[], Loaded]
 
 
 def describe(dataset: Dataset) -> str:
-    """Tell what a data set holds, in a few lines.
+    """Describe a data set in a few lines.
 
     Examples
     --------
@@ -66,14 +66,14 @@ def describe(dataset: Dataset) -> str:
     """
     x = dataset.x
     classes, counts = np.unique(dataset.y, return_counts=True)
-    told = [f"{c} {n}" for c, n in zip(classes[:MAX_CLASSES_TOLD], counts, strict=False)]
-    if len(classes) > MAX_CLASSES_TOLD:
-        told.append(f"and {len(classes) - MAX_CLASSES_TOLD} more")
+    sizes = [f"{c} {n}" for c, n in zip(classes[:MAX_CLASSES_SHOWN], counts, strict=False)]
+    if len(classes) > MAX_CLASSES_SHOWN:
+        sizes.append(f"and {len(classes) - MAX_CLASSES_SHOWN} more")
     deviations = x.std(axis=0)
     lines = [
         f"{dataset.name}: n = {len(x)} samples, d = {x.shape[1]} features, "
         f"q = {len(classes)} classes",
-        f"classes: {', '.join(told)}",
+        f"classes: {', '.join(sizes)}",
         f"scale: column standard deviations {deviations.min():.3g} to {deviations.max():.3g}, "
         f"largest norm {np.linalg.norm(x, axis=1).max():.3g}; "
         f"{'to be standardized' if dataset.standardize else 'used as it is'}",

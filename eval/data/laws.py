@@ -1,4 +1,4 @@
-"""Samples of a distribution: the one place that asks a law for them, and checks what comes."""
+"""Samples of a distribution: the one place where they are drawn and checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from eval.data.dataset import Dataset, Distribution
 __all__ = ["draw_dataset", "draw_samples", "try_law"]
 
 FEW = 200
-"""Samples of a law that are drawn to try it."""
+"""Samples that are drawn to check a law."""
 
 
 def draw_samples(
@@ -59,7 +59,7 @@ def draw_dataset(law: Distribution, n: int, random_state: int, *, name: str) -> 
 
 
 def try_law(law: Distribution, name: str) -> None:
-    """Refuse a law that has no samples to give, or does not draw them by `random_state`.
+    """Raise for a law that gives no samples, or does not draw them by `random_state`.
 
     Raises
     ------
@@ -68,11 +68,11 @@ def try_law(law: Distribution, name: str) -> None:
         same seed.
     """
     _, first, labels = _drawn(law, FEW, 0, name)
-    for seed, wanted, told in ((0, True, "other samples than"), (1, False, "the same samples as")):
+    for seed, wanted, words in ((0, True, "other samples than"), (1, False, "the same samples as")):
         origin, x, y = _drawn(law, FEW, seed, name)
         if (np.array_equal(x, first) and np.array_equal(y, labels)) is not wanted:
             raise ValueError(
-                f"{origin.name} gave {told} sample({FEW}, 0) before: its second argument, "
+                f"{origin.name} gave {words} sample({FEW}, 0) before: its second argument, "
                 "random_state, must decide what is drawn"
             )
 

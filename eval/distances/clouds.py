@@ -1,4 +1,4 @@
-"""Weighted clouds of points, and the pairs of clouds of one law that a distance is held against."""
+"""Weighted clouds of points, and pairs of clouds of one law to compare a distance with."""
 
 from __future__ import annotations
 

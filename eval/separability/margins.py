@@ -218,13 +218,13 @@ def separability(
     samples = _Samples(x / unit, unit, intercept, tol, max_rounds)
     labels = classes.tolist()
     by_class = tuple(
-        samples.judge(labels[k], np.where(members == k, 1.0, -1.0)) for k in range(len(classes))
+        samples.decide(labels[k], np.where(members == k, 1.0, -1.0)) for k in range(len(classes))
     )
     return Separability(by_class, intercept, float(samples.norms.max()) * unit)
 
 
 class _Samples:
-    """Samples over a power of two near their largest norm, and how they are judged."""
+    """Samples over a power of two near their largest norm, and the decision about each class."""
 
     def __init__(self, x: Array, unit: float, intercept: bool, tol: float, max_rounds: int) -> None:
         self.x, self.unit, self.intercept = x, unit, intercept
@@ -232,7 +232,7 @@ class _Samples:
         self.norms = np.linalg.norm(x, axis=1)
         self._round_off = (x.shape[1] + 3) * EPS
 
-    def judge(self, label: Any, signs: Array) -> ClassSeparability:
+    def decide(self, label: Any, signs: Array) -> ClassSeparability:
         """Bounds first; then a proof; then both again in coordinates of like scale."""
         found = minimum_norm(
             self.x, signs, intercept=self.intercept, tol=self.tol, max_rounds=self.max_rounds

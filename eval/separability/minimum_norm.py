@@ -16,7 +16,7 @@ __all__ = ["Indices", "MinimumNorm", "minimum_norm", "nonnegative_solution"]
 Indices = NDArray[np.int64]
 
 TINY = 1e-13
-"""A norm below this share of the largest sample is not told from 0 in float64."""
+"""A norm below this share of the largest sample cannot be distinguished from 0 in float64."""
 
 PATIENCE = 10
 """Rounds without a better bound before the search gives up."""

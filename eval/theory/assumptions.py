@@ -33,7 +33,7 @@ _CONSTANTS = {"sigmoid": 1.0, "tanh": 2.0, "erf": 4 / math.sqrt(math.pi)}
 class AssumptionCheck:
     """One assumption of the paper, and why it is not met, or not known ("" where it is met).
 
-    `met` is None where nothing speaks against it, and what it takes to know is not there.
+    `met` is None where nothing contradicts it, and the information to decide it is missing.
     """
 
     name: str
@@ -42,8 +42,8 @@ class AssumptionCheck:
     reason: str
 
     @property
-    def verdict(self) -> str:
-        """In words."""
+    def outcome(self) -> str:
+        """Whether it is met, in words."""
         if self.met:
             return "met"
         return ("not known: " if self.met is None else "not met: ") + self.reason
@@ -87,7 +87,7 @@ def check_assumptions(problem: Problem, *, iid: bool | None = None) -> tuple[Ass
     >>> x = torch.tensor([[0.3, 0.4], [0.6, -0.2]])
     >>> problem = Problem(x, torch.eye(2), torch.eye(2), beta=1e4, truncation=10.0)
     >>> for check in check_assumptions(problem, iid=True):
-    ...     print(check.verdict)
+    ...     print(check.outcome)
     met
     met
     not known: R = 10 must be large, and how large is not explicit
@@ -193,7 +193,7 @@ def pairwise_inputs(problem: Problem) -> AssumptionCheck:
 
     That is enough for sigmoid, tanh and erf. Take u in a direction where all |u.x_i| differ: the
     largest has the pole nearest to 0 (of erf, the fastest growth along the imaginary axis),
-    which no other function cancels; drop it, and go on.
+    which no other function cancels; leave it out, and repeat.
     """
     reason = dependent_inputs(problem)
     if problem.sigma.name not in _CONSTANTS:
@@ -239,9 +239,9 @@ def _radius(problem: Problem) -> tuple[bool | None, str]:
     if radius is None:
         return False, "a is not truncated"
     edge = truncate(problem.w.new_tensor([2 * radius]), radius)
-    reach = problem.gamma * float(problem.w.abs().sum(0).min() * edge) * problem.sigma.max_value
-    if reach < 1:
-        return False, f"R = {radius:g} is too small: an output is at most {reach:.3g}"
+    largest = problem.gamma * float(problem.w.abs().sum(0).min() * edge) * problem.sigma.max_value
+    if largest < 1:
+        return False, f"R = {radius:g} is too small: an output is at most {largest:.3g}"
     return None, f"R = {radius:g} must be large, and how large is not explicit"
 
 

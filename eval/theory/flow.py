@@ -213,7 +213,7 @@ def _corollary_4_9(t: Array, values: Array, delta: float | None) -> list[BoundCh
     level, say = (math.nan, "undecided without your delta_0") if delta is None else (delta, "")
     above, _ = _time_above(t, values, level)
     least = float(values.min())
-    reach = say or "left: the least NC1 of the run; a longer run may reach what this did not"
+    reached = say or "left: the least NC1 of the run; a longer run may reach what this did not"
     exempt = say or (
         f"left: in a run of {t[-1] - t[0]:.4g}; no finite run decides whether the time is finite"
     )
@@ -226,7 +226,7 @@ def _corollary_4_9(t: Array, values: Array, delta: float | None) -> list[BoundCh
             least,
             level,
             needs,
-            reach,
+            reached,
             doubt=math.inf,
         ),
         BoundCheck.compare(

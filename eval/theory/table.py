@@ -218,4 +218,4 @@ def _cells(row: BoundCheck) -> list[str]:
 
 
 def _in_words(check: AssumptionCheck) -> str:
-    return f"{check.name}: {check.verdict}"
+    return f"{check.name}: {check.outcome}"

@@ -62,13 +62,13 @@ def layer_rows(law: Law, *, epsilon: float = 0.5) -> list[BoundCheck]:
         ]
     if classes.met and problem.sigma.bounded and problem.truncation is None:
         share = math.sqrt(float(problem.y.mean(dim=0).min())) - math.sqrt(2 * law.loss)
-        reach = problem.gamma * problem.sigma.max_value * math.sqrt(2 * total / problem.decay)
+        largest = problem.gamma * problem.sigma.max_value * math.sqrt(2 * total / problem.decay)
         rows.append(
             BoundCheck.compare(
                 "Lemma 4.3: s_q from below",
                 "",
                 "sharp",
-                max(0.0, share) / reach,
+                max(0.0, share) / largest,
                 least,
                 (classes,),
                 any_points=True,

@@ -9,7 +9,7 @@ __all__ = ["Batches"]
 
 
 class Batches:
-    """Endless batches of rows, shuffled anew each epoch; a last one that is too short is skipped.
+    """Endless batches of rows, shuffled again each epoch; a last one that is too short is skipped.
 
     Parameters
     ----------

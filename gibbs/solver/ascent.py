@@ -58,7 +58,7 @@ STEP_TOLERANCE = 0.03
 below what a step must gain."""
 
 LEAST_GAIN = 0.25
-"""A gain below this share of `tol`, relative to D, is too small to go on for."""
+"""A gain below this share of `tol`, relative to D, is too small to continue for."""
 
 SHRINKAGE = 0.4
 """After a failed step the trusted region has this share of the step's length as its radius."""

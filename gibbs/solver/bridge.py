@@ -255,7 +255,7 @@ def log_ratio(small: Problem, dual: Tensor, proposal: Mixture, u: Tensor) -> Ten
 
 
 def log_tilt_at(small: Problem, dual: Tensor, u: Tensor) -> Tensor:
-    """Log tilt e(u) at each row of u (M, r), float64 (M,), a tile at a time."""
+    """The log tilt e(u) at each row of u (M, r), float64 (M,), a tile at a time."""
     x = small.x.to(u.dtype)
     return torch.cat(
         [log_tilt(small, dual, small.sigma.value_(u[tile] @ x.T)) for tile in tiles(len(u), TILE)]

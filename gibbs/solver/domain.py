@@ -145,7 +145,7 @@ def edge(
     starts : Tensor (k, r), optional
         More directions to start from in rank > 2, as of an edge at another G.
     n_starts : int, default 48
-        Points that climb, in rank > 2: the best of all candidates, and some random ones.
+        Starts of the ascent, in rank > 2: the best of all candidates, and some random ones.
     n_steps : int, default 32
 
     Returns

@@ -130,7 +130,7 @@ class Tilted:
 
 
 def log_tilt(problem: Problem, dual: Tensor, values: Tensor) -> Tensor:
-    r"""Log tilt e(u) = sum_k psi(c_k), c = W G^T s(u), at each row s(u) of `values` (M, n): (M,).
+    r"""The log tilt e(u) = sum_k psi(c_k), c = W G^T s(u), at each row s(u) of `values` (M, n).
 
     It is the logarithm of the density of mu_G relative to the prior of u, up to log Z.
     """

@@ -96,7 +96,7 @@ def solve_gibbs(
 
     The minimizer is rho_G at the maximizer of a concave dual in (n, q) numbers
     (:mod:`gibbs.solver.dual`). Where rank(X) <= 2 the integrals over u are quadrature sums, refined
-    until D and the features stand still. Otherwise points are drawn from a fitted mixture and
+    until D and the features converge. Otherwise points are drawn from a fitted mixture and
     weighted, directly or over a bridge to mu_G (:mod:`gibbs.solver.bridge`), and Newton steps by
     conjugate gradients maximise the dual (:mod:`gibbs.solver.ascent`). Independent samples
     (replays) then give the certificate of a G that they did not choose. Where the ascent fails, it
@@ -271,7 +271,7 @@ def certify(
     r"""Bound how far a measure, or the law behind a cloud of neurons, is from the minimizer.
 
     Of a measure it is the certificate of its dual variable G: the coefficients C and the masses of
-    phases are chosen anew.
+    phases are chosen again.
 
     A finite cloud has no entropy, hence no free energy of its own. Its natural dual point is
     G_K = -(n I + (gamma^2/lambda) K_N (x) W^T W)^-1 Y with the kernel K_N of its u's: the

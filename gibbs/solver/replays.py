@@ -133,7 +133,7 @@ def _gap_of_phases(
 
 
 def _gap_of_refit(tilted: list[Tilted]) -> _GapOfSome:
-    """With truncation C is fitted anew to each subset; the masses stay those of mu_G."""
+    """With truncation C is fitted to each subset; the masses stay those of mu_G."""
     best = refit(Tilted.together(tilted))
     one = torch.ones(1, dtype=torch.float64)
 

@@ -38,7 +38,7 @@ from gibbs.solver.dual import Tilted, refit
 from gibbs.solver.progress import Progress
 from stages import TwoStageClassifier
 
-__all__ = ["CertifyOptions", "Verdict", "certify_run"]
+__all__ = ["Certification", "CertifyOptions", "certify_run"]
 
 MOST_POINTS = 500
 """Test points at which features are compared."""
@@ -58,7 +58,7 @@ class CertifyOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class Verdict:
+class Certification:
     """Results about the neurons of a run, for stage one with W fixed at W_0.
 
     Attributes
@@ -134,7 +134,7 @@ def certify_run(
     tol: float | None = None,
     seed: int = 0,
     solve: bool = False,
-) -> Verdict:
+) -> Certification:
     """Certify the stored network of a run on the data that it was trained on.
 
     `n_particles` and `tol` are those of its classifier where they are None; `say` is
@@ -170,14 +170,16 @@ def certify_run(
     )
     if options.solve:
         say("solving for the minimizer")
-        verdict = _held_against_minimizer(
+        result = _compared_with_minimizer(
             model, options, certificate, problem, split, progress, generator
         )
     else:
         marginals = Marginals(log_tilts_of(problem, _own_dual(problem, cloud), cloud.u))
-        verdict = Verdict(model.solver, options, len(cloud), certificate, None, {}, None, marginals)
-    if verdict.informative:
-        return verdict
+        result = Certification(
+            model.solver, options, len(cloud), certificate, None, {}, None, marginals
+        )
+    if result.informative:
+        return result
     try:
         warmer = find_warmer(
             _config(run),
@@ -192,11 +194,11 @@ def certify_run(
         raise
     except KeyboardInterrupt:
         say("the search for a beta was interrupted: the certificate is kept without one")
-        return verdict
-    return dataclasses.replace(verdict, warmer=warmer)
+        return result
+    return dataclasses.replace(result, warmer=warmer)
 
 
-def _held_against_minimizer(
+def _compared_with_minimizer(
     model: TwoStageClassifier,
     options: CertifyOptions,
     certificate: Certificate,
@@ -204,7 +206,7 @@ def _held_against_minimizer(
     split: Split,
     progress: Progress,
     generator: torch.Generator,
-) -> Verdict:
+) -> Certification:
     solved = solve_gibbs(
         problem,
         n_particles=options.n_particles,
@@ -222,7 +224,9 @@ def _held_against_minimizer(
     few = Particles(whole.a[:MOST_NEURONS], whole.u[:MOST_NEURONS])
     stein = gibbs_stein_discrepancy(few, measure, random_state=options.seed)
     marginals = compare_marginals(whole, measure, generator=generator)
-    return Verdict(model.solver, options, len(cloud), certificate, solved, errors, stein, marginals)
+    return Certification(
+        model.solver, options, len(cloud), certificate, solved, errors, stein, marginals
+    )
 
 
 def _same_data(run: StoredRun, model: TwoStageClassifier) -> Split:

@@ -13,7 +13,7 @@ import click
 from eval.app.certify.certification import certify_run
 from eval.app.report.findings import findings
 from eval.app.report.report import refresh
-from eval.app.run.run_folder import read_run, write_verdict
+from eval.app.run.run_folder import read_run, write_certification
 from eval.app.shared.folders import check_folder, explained, staged_folder
 
 __all__ = ["certify"]
@@ -53,11 +53,11 @@ def certify(run_folder: Path, quiet: bool, as_json: bool, **options: Any) -> Non
         folder = run_folder.resolve()
         run = read_run(folder)
         _check_replaceable(folder)
-        judged = certify_run(run, _speaker(quiet), **options)
-        content = judged.content()
+        certification = certify_run(run, _speaker(quiet), **options)
+        content = certification.content()
         with staged_folder(folder, force=True) as scratch:
             shutil.copytree(folder, scratch, dirs_exist_ok=True)
-            write_verdict(scratch, content, judged.arrays())
+            write_certification(scratch, content, certification.arrays())
             refresh(scratch)
     if as_json:
         click.echo(json.dumps(content, indent=2, allow_nan=False))

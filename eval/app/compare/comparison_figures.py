@@ -50,8 +50,8 @@ def _draw_differences(axes: Axes, comparison: Comparison) -> None:
     for row in rank_methods(comparison):
         colour = COLOURS[1] if row.method == OURS else COLOURS[0]
         _draw_interval(axes, places[row.method], row.difference, colour, 100)
-        middle, reach = 100 * row.difference.estimate, 100 * row.stderr
-        axes.plot([middle - reach, middle + reach], [places[row.method]] * 2, color=colour, lw=4)
+        middle, error = 100 * row.difference.estimate, 100 * row.stderr
+        axes.plot([middle - error, middle + error], [places[row.method]] * 2, color=colour, lw=4)
     axes.axvline(0, color="grey", linewidth=0.8)
     axes.set_yticks(range(len(places)), [""] * len(places))
     axes.set(xlabel="error minus that of the first, %; thick: one standard error")

@@ -86,8 +86,8 @@ def run(context: click.Context, data: tuple[str, ...]) -> None:
             progress=not options["quiet"] and sys.stderr.isatty(),
         )
     if options["as_json"]:
-        told = content(dataclasses.asdict(config), results) | {"folder": str(folder)}
-        click.echo(json.dumps(told, indent=2))
+        printed = content(dataclasses.asdict(config), results) | {"folder": str(folder)}
+        click.echo(json.dumps(printed, indent=2))
     else:
         click.echo("\n\n".join(report(result) for result in results))
         click.echo(f"\n{time.perf_counter() - start:.1f} s in all; written to {folder}")
@@ -149,11 +149,11 @@ def execute(
 
 def _checksum(spaces: dict[str, Method]) -> str:
     """Checksum of all candidates with their fixed settings, for few samples and for many."""
-    told = {
+    described = {
         f"{name}, {n} samples": [
             method.build(n, 10, 0, **settings).get_params() for settings in method.candidates
         ]
         for name, method in spaces.items()
         for n in (100, 100_000)
     }
-    return hashlib.sha256(json.dumps(told, default=repr).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(described, default=repr).encode()).hexdigest()[:16]

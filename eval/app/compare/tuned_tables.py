@@ -19,8 +19,8 @@ from eval.comparison import (
     N_CANDIDATES,
     Ranking,
     TunedRecord,
+    describe_ranking,
     rank_methods,
-    verdict,
 )
 from eval.comparison.folds import Comparison
 from stages.files import whole_file
@@ -108,7 +108,7 @@ def report(result: Result) -> str:
             f"{_title(result)} ({HEAD})",
             errors.to_string(index=False),
             costs.to_string(index=False),
-            verdict(rank_methods(result.comparison)),
+            describe_ranking(rank_methods(result.comparison)),
         ]
     )
 
@@ -119,7 +119,7 @@ def content(config: dict[str, Any], results: list[Result]) -> dict[str, Any]:
         "config": config,
         "data": {
             result.data.name: {
-                "verdict": verdict(rank_methods(result.comparison)),
+                "verdict": describe_ranking(rank_methods(result.comparison)),
                 "summary": _summary(result),
                 "records": [dataclasses.asdict(record) for record in result.comparison.records],
             }
@@ -158,8 +158,8 @@ def write(results: list[Result], candidates: dict[str, Any], folder: Path) -> No
 
 def _section(result: Result) -> str:
     errors, costs = tables(result.comparison)
-    told = verdict(rank_methods(result.comparison))
-    return f"### {_title(result)}\n\n{markdown(errors)}\n\n{markdown(costs)}\n\n{told}\n"
+    sentence = describe_ranking(rank_methods(result.comparison))
+    return f"### {_title(result)}\n\n{markdown(errors)}\n\n{markdown(costs)}\n\n{sentence}\n"
 
 
 def _summary(result: Result) -> list[dict[str, Any]]:

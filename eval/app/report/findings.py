@@ -1,10 +1,10 @@
-"""The verdict of `gibbsnet certify` in sentences, from its certificate.json."""
+"""The results of `gibbsnet certify` in sentences, from its certificate.json."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from eval.app.shared.certificates import MEANING, help_for, stored_certificate, verdict
+from eval.app.shared.certificates import MEANING, describe_certificate, help_for, stored_certificate
 from eval.app.shared.formats import number
 from gibbs import describe_bounds
 
@@ -31,7 +31,10 @@ def findings(content: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _bounds(name: str, fields: dict[str, Any]) -> list[tuple[str, str]]:
     certificate = stored_certificate(fields)
-    return [(name, verdict(certificate)), (f"{name}, bounds", describe_bounds(certificate))]
+    return [
+        (name, describe_certificate(certificate)),
+        (f"{name}, bounds", describe_bounds(certificate)),
+    ]
 
 
 def _warmer(warmer: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from eval.app.report.figure_kind import FigureKind
 from eval.app.run.run_folder import StoredRun
-from eval.app.shared.certificates import stored_certificate, verdict
+from eval.app.shared.certificates import describe_certificate, stored_certificate
 from eval.app.shared.plots import COLOURS
 from gibbs import Certificate, describe_bounds
 
@@ -58,9 +58,9 @@ def _ascent(run: StoredRun) -> _Ascent | None:
             stored_certificate(fields),
             run.metrics["parameters"]["tol"],
         )
-    if run.verdict is None or run.verdict["solved"] is None:
+    if run.certification is None or run.certification["solved"] is None:
         return None
-    solved, tol = run.verdict["solved"], run.verdict["options"]["tol"]
+    solved, tol = run.certification["solved"], run.certification["options"]["tol"]
     dual, gap = (_known(solved["history"][name]) for name in ("dual", "gap"))
     return _Ascent(dual, gap, stored_certificate(solved["certificate"]), tol)
 
@@ -138,18 +138,18 @@ def _closing_alt(run: StoredRun) -> str:
         f"Dual and primal over {len(ascent.dual)} Newton steps, and their difference on a "
         f"logarithmic scale: the gap goes from {known[0]:.2g} to {known[-1]:.2g}"
     )
-    return f"{text}; {describe_bounds(judged)}; {verdict(judged)}."
+    return f"{text}; {describe_bounds(judged)}; {describe_certificate(judged)}."
 
 
 def _has_marginals(run: StoredRun) -> bool:
-    return "cloud_u1" in run.verdict_arrays
+    return "cloud_u1" in run.certification_arrays
 
 
 def _marginals(run: StoredRun) -> Figure:
-    names = [name for name in VIEWS if f"cloud_{name}" in run.verdict_arrays]
+    names = [name for name in VIEWS if f"cloud_{name}" in run.certification_arrays]
     figure = Figure(figsize=(3.6 * len(names), 3.4), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        cloud, exact = (run.verdict_arrays[f"{kind}_{name}"] for kind in ("cloud", "exact"))
+        cloud, exact = (run.certification_arrays[f"{kind}_{name}"] for kind in ("cloud", "exact"))
         edges = _shared_edges(cloud, exact)
         axes.hist(
             cloud,
@@ -180,8 +180,10 @@ def _shared_edges(first: Array, second: Array) -> Array:
 def _marginals_alt(run: StoredRun) -> str:
     parts = []
     for name, words in VIEWS.items():
-        if f"cloud_{name}" in run.verdict_arrays:
-            cloud, exact = (run.verdict_arrays[f"{kind}_{name}"] for kind in ("cloud", "exact"))
+        if f"cloud_{name}" in run.certification_arrays:
+            cloud, exact = (
+                run.certification_arrays[f"{kind}_{name}"] for kind in ("cloud", "exact")
+            )
             parts.append(
                 f"{words.replace('$W^T a$', 'W^T a')}: standard deviation {cloud.std():.3g} "
                 f"and {exact.std():.3g}"
@@ -191,12 +193,12 @@ def _marginals_alt(run: StoredRun) -> str:
     )
 
 
-def _has_tilts(run: StoredRun) -> bool:
-    return "tilts" in run.verdict_arrays
+def _has_log_tilts(run: StoredRun) -> bool:
+    return "tilts" in run.certification_arrays
 
 
-def _tilts(run: StoredRun) -> Figure:
-    arrays = run.verdict_arrays
+def _log_tilts(run: StoredRun) -> Figure:
+    arrays = run.certification_arrays
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     edges = arrays.get("edges", np.histogram_bin_edges(arrays["tilts"], 40))
@@ -204,26 +206,26 @@ def _tilts(run: StoredRun) -> Figure:
     axes.stairs(shares, edges, fill=True, color=COLOURS[4], alpha=0.6, label="neurons")
     if "masses" in arrays:
         axes.stairs(arrays["masses"], edges, color="black", lw=1.2, label="minimizer")
-    phases = run.verdict["phases"] if run.verdict else None
+    phases = run.certification["phases"] if run.certification else None
     if phases is not None:
         axes.axvline(phases["split"], color=COLOURS[5], ls="--", lw=1)
         axes.plot([], [], "--", color=COLOURS[5], label=f"split, {phases['share']:.0%} above")
     axes.set_yscale("log")
     axes.set_ylim(bottom=0.5 / len(arrays["tilts"]))
-    axes.set(xlabel="e(u), nats", ylabel="mass of a bin", title="tilt of the prior")
+    axes.set(xlabel="e(u), nats", ylabel="mass of a bin", title="log tilt of the prior")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False, fontsize="small")
     return figure
 
 
-def _tilts_alt(run: StoredRun) -> str:
-    tilts = run.verdict_arrays["tilts"]
-    low, middle, high = np.quantile(tilts, [0.05, 0.5, 0.95])
+def _log_tilts_alt(run: StoredRun) -> str:
+    log_tilts = run.certification_arrays["tilts"]
+    low, middle, high = np.quantile(log_tilts, [0.05, 0.5, 0.95])
     text = (
-        f"Histogram of e(u) over {len(tilts)} neurons, by how much the data favour a neuron: "
+        f"Histogram of e(u) over {len(log_tilts)} neurons, by how much the data favour a neuron: "
         f"median {middle:.3g} nats, nine tenths between {low:.3g} and {high:.3g}"
     )
-    phases = run.verdict["phases"] if run.verdict else None
+    phases = run.certification["phases"] if run.certification else None
     if phases is None:
         return text + "."
     return (
@@ -237,5 +239,5 @@ MEASURE_FIGURES = (
     FigureKind(
         "marginals", "Neurons beside the minimizer", _marginals, _marginals_alt, _has_marginals
     ),
-    FigureKind("tilts", "Tilt of the neurons", _tilts, _tilts_alt, _has_tilts),
+    FigureKind("tilts", "Log tilt of the neurons", _log_tilts, _log_tilts_alt, _has_log_tilts),
 )

@@ -18,7 +18,7 @@ from eval.app.report.findings import findings
 from eval.app.report.parameters import parameters_used
 from eval.app.run.run_folder import StoredRun, read_run, seal
 from eval.app.run.scores import table
-from eval.app.shared.certificates import MEANING, stored_certificate, verdict
+from eval.app.shared.certificates import MEANING, describe_certificate, stored_certificate
 from eval.app.shared.formats import number
 from eval.app.shared.plots import COLOURS
 from eval.collapse.formulas import COLLAPSE_DEFINITIONS
@@ -78,7 +78,7 @@ def _render(run: StoredRun) -> str:
         certificate=_sentences(run.metrics.get("certificate")),
         meaning=MEANING,
         number=_number,
-        judged=findings(run.verdict) if run.verdict else [],
+        judged=findings(run.certification) if run.certification else [],
         command=command_line(run.config),
         parameters=parameters_used(run),
         collapse=_collapse_rows(run),
@@ -99,7 +99,7 @@ def _sentences(fields: dict[str, Any] | None) -> list[str]:
     if fields is None:
         return []
     certificate = stored_certificate(fields)
-    return [verdict(certificate), describe_bounds(certificate)]
+    return [describe_certificate(certificate), describe_bounds(certificate)]
 
 
 def _collapse_rows(run: StoredRun) -> list[tuple[str, ...]]:

@@ -25,7 +25,7 @@ from eval.collapse.fitted import collapse_of
 from stages import TwoStageClassifier
 from stages.files import checksum
 
-__all__ = ["StoredRun", "read_run", "seal", "write_run", "write_verdict"]
+__all__ = ["StoredRun", "read_run", "seal", "write_certification", "write_run"]
 
 FORMAT = 2
 """Version of the layout of run folders; those of version 1 are read as well."""
@@ -48,9 +48,9 @@ class StoredRun:
         "members" (n,), "confusion" (q, q). "before" is missing where stage one took no steps
         with observers, as the solver "gibbs".
     complete : bool
-    verdict : dict or None
+    certification : dict or None
         certificate.json, where `gibbsnet certify` has written it.
-    verdict_arrays : dict of str to ndarray
+    certification_arrays : dict of str to ndarray
         certificate.npz, see :meth:`eval.app.certify.marginals.Marginals.arrays`.
     """
 
@@ -60,8 +60,8 @@ class StoredRun:
     history: pd.DataFrame
     arrays: dict[str, NDArray[Any]]
     complete: bool
-    verdict: dict[str, Any] | None
-    verdict_arrays: dict[str, NDArray[Any]]
+    certification: dict[str, Any] | None
+    certification_arrays: dict[str, NDArray[Any]]
 
     @property
     def scores(self) -> dict[str, list[Score]]:
@@ -86,8 +86,8 @@ def write_run(outcome: Outcome, folder: Path) -> None:
     seal(folder, complete=outcome.complete)
 
 
-def write_verdict(folder: Path, content: dict[str, Any], arrays: dict[str, Any]) -> None:
-    """Write what `certify_run` found out; the report comes after."""
+def write_certification(folder: Path, content: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """Write the results of `certify_run`; the report comes after."""
     dump(folder / VERDICT, content)
     np.savez_compressed(folder / VERDICT_ARRAYS, allow_pickle=False, **arrays)
     seal(folder, complete=True)

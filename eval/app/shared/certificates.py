@@ -13,11 +13,11 @@ from gibbs import Certificate
 __all__ = [
     "MEANING",
     "certificate_fields",
+    "describe_certificate",
+    "describe_certificates",
     "finite",
     "help_for",
     "stored_certificate",
-    "verdict",
-    "verdicts",
 ]
 
 
@@ -31,13 +31,13 @@ ROUND_OFF = 1e-9
 """Percentages below this are round-off, and are not printed."""
 
 
-def verdict(certificate: Certificate) -> str:
+def describe_certificate(certificate: Certificate) -> str:
     """Say in one line whether it is certified: with what relative gap, or why not.
 
     Examples
     --------
     >>> certificate = Certificate(0.5, 0.5002, 2e-4, 5e-5, 1e-3, "monte_carlo", 900, 6, True, "")
-    >>> verdict(certificate)
+    >>> describe_certificate(certificate)
     'certified: relative gap 0.04 % +- 0.01 %'
     """
     if not certificate.certified:
@@ -50,9 +50,9 @@ def verdict(certificate: Certificate) -> str:
     return f"certified: relative gap {number(percent, '{:.2g}')} % +- {error:.1g} %"
 
 
-def verdicts(certificates: Sequence[Certificate]) -> str:
-    """The verdict of the first repetition and, of several, how many are certified."""
-    first = verdict(certificates[0])
+def describe_certificates(certificates: Sequence[Certificate]) -> str:
+    """The sentence of the first repetition and, of several, how many are certified."""
+    first = describe_certificate(certificates[0])
     if len(certificates) == 1:
         return first
     good = sum(certificate.certified for certificate in certificates)

@@ -14,7 +14,12 @@ from eval.app.cli import main
 from eval.app.report.report import command_line
 from eval.app.run.model_store import read_model
 from eval.app.run.run_folder import read_run, seal
-from eval.app.shared.certificates import certificate_fields, stored_certificate, verdict, verdicts
+from eval.app.shared.certificates import (
+    certificate_fields,
+    describe_certificate,
+    describe_certificates,
+    stored_certificate,
+)
 from eval.app.shared.folders import InputError, explained
 from gibbs import Certificate
 
@@ -114,7 +119,7 @@ def test_dynamics_have_no_certificate(sampled):
     assert metrics["certificates"] == []
     text = (sampled / "report.html").read_text()
     assert "Certificate" not in text
-    assert "Verdict on the neurons" not in text
+    assert "Certification of the neurons" not in text
     assert not (sampled / "figures" / "closing.png").exists()
     assert read_model(sampled).classifier.certificate_ is None
 
@@ -143,13 +148,13 @@ def test_cloud_of_the_dynamics_is_certified_and_compared(run):
     assert content["stein"]["n_points"] == content["n_neurons"] == 200
     assert content["stein"]["same_law"] is not None
     stored = read_run(run)
-    assert stored.verdict == content
-    assert len(stored.verdict_arrays["exact_u2"]) == 5000
-    assert stored.verdict_arrays["masses"].sum() == pytest.approx(1, abs=1e-3)
+    assert stored.certification == content
+    assert len(stored.certification_arrays["exact_u2"]) == 5000
+    assert stored.certification_arrays["masses"].sum() == pytest.approx(1, abs=1e-3)
     for name in ("closing", "marginals", "tilts", "curves"):
         with Image.open(run / "figures" / f"{name}.png") as image:
             assert min(image.size) > 200
-    assert "Verdict on the neurons" in (run / "report.html").read_text()
+    assert "Certification of the neurons" in (run / "report.html").read_text()
 
 
 def test_without_solving_there_is_a_bound_and_old_comparisons_go(run):
@@ -296,10 +301,12 @@ def certificate(**changes):
 def test_certificates_in_words_and_back_from_json():
     sound = certificate()
     missed = certificate(dual=-1.0, certified=False, reason="the dual is <= 0")
-    assert verdict(missed) == "not certified: the dual is <= 0"
+    assert describe_certificate(missed) == "not certified: the dual is <= 0"
     text = "certified: relative gap 0.04 % +- 0.01 %"
-    assert verdicts([sound]) == text
-    assert verdicts([sound, missed]).startswith(f"{text} (1 of 2 repetitions certified")
+    assert describe_certificates([sound]) == text
+    assert describe_certificates([sound, missed]).startswith(
+        f"{text} (1 of 2 repetitions certified"
+    )
     fields = json.loads(json.dumps(certificate_fields(missed), allow_nan=False))
     assert fields["relative_gap"] is None
     assert stored_certificate(fields) == missed

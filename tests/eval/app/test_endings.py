@@ -128,7 +128,7 @@ STOPPED_WHILE_WRITING = [
     ("check --data iris --out made", eval.app.check, "_write"),
     ("compare --data iris --out made", eval.app.compare, "execute"),
     ("compare --data iris --out made", eval.app.compare, "write"),
-    ("certify run --quiet", eval.app.certify, "write_verdict"),
+    ("certify run --quiet", eval.app.certify, "write_certification"),
     ("certify run --quiet", eval.app.certify, "refresh"),
     (f"run --n-samples 40 --n-test 50 {QUICK} --out run --force", eval.app.cli, "write_run"),
     (f"run --n-samples 40 --n-test 50 {QUICK} --out made/deep", eval.app.cli, "refresh"),

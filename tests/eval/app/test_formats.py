@@ -8,7 +8,7 @@ import pytest
 from eval import Interval
 from eval.app.report.findings import findings
 from eval.app.run.scores import Score, table
-from eval.app.shared.certificates import verdict
+from eval.app.shared.certificates import describe_certificate
 from eval.app.shared.formats import as_text, number
 from gibbs import Certificate, describe_bounds
 
@@ -29,7 +29,7 @@ def test_other_numbers_are_written_as_by_format():
 def test_no_text_of_a_result_holds_a_negative_zero():
     nothing = Certificate(-0.0, -0.0, -0.0, 0.0, 0.0, "quadrature", 10, 0, True, "")
     assert "-0" not in describe_bounds(nothing)
-    assert "-0" not in verdict(nothing)
+    assert "-0" not in describe_certificate(nothing)
     assert as_text(Interval(-0.0, -1e-9, 1e-9), "{:.2f}", 100) == "0.00 [0.00, 0.00]"
     content = {
         "certificate": {

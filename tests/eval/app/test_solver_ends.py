@@ -163,9 +163,9 @@ def test_certify_and_solve_in_every_end(end, tmp_path):
     assert result.exit_code == 0, result.output
     check_words(result.stdout, refused)
     stored = check_folder(out, tmp_path)
-    check_bounds(stored.verdict["certificate"], neurons)
-    check_bounds(stored.verdict["solved"]["certificate"], refused)
-    steps = stored.verdict["solved"]["history"]["dual"]
+    check_bounds(stored.certification["certificate"], neurons)
+    check_bounds(stored.certification["solved"]["certificate"], refused)
+    steps = stored.certification["solved"]["history"]["dual"]
     assert len(steps) == len(re.findall(r"^Newton step", result.stderr, flags=re.M)) or refused
     assert ("a lower beta: trained again at beta = 2," in result.stdout) == bool(refused)
     figures = {kind.name for kind in figures_of(stored)}

@@ -20,12 +20,12 @@ from eval.comparison import (
     Method,
     compare_tuned,
     default_repeats,
+    describe_ranking,
     inner_splits,
     outer_splits,
     rank_methods,
     tune_fold,
     tuned_methods,
-    verdict,
 )
 from eval.comparison.folds import OURS, Comparison, FoldRecord
 from eval.comparison.memory import peak_memory, reset_peak
@@ -297,16 +297,16 @@ def test_equal_means_share_a_rank():
     assert [(row.rank, row.method) for row in rows] == [(1, OURS), (1, "a"), (3, "b")]
 
 
-VERDICTS = [
+SENTENCES = [
     ([0.1, 0.2], [0.2, 0.4], "rank 1 of 2, first; next is a, 15.00 % (standard error 6.12 %)"),
     ([0.2, 0.1], [0.1, 0.12], "rank 2 of 2, 4.00 % (standard error 7.35 %) behind a: within one"),
     ([0.3, 0.4], [0.1, 0.12], "24.00 % (standard error 4.90 %) behind a: more than one"),
 ]
 
 
-@pytest.mark.parametrize(("ours", "a", "told"), VERDICTS)
+@pytest.mark.parametrize(("ours", "a", "told"), SENTENCES)
 def test_the_verdict_says_first_or_how_far_behind(ours, a, told):
-    assert told in verdict(rank_methods(comparison(ours=ours, a=a)))
+    assert told in describe_ranking(rank_methods(comparison(ours=ours, a=a)))
 
 
 def test_classes_too_small_for_inner_folds_and_other_methods_are_refused():

@@ -15,12 +15,12 @@ GOOD = Problem(X, Y, torch.eye(3)[:, :2], beta=1e4, truncation=10.0)
 
 def test_a_problem_against_which_nothing_speaks():
     first, second, third = check_assumptions(GOOD)
-    assert (first.verdict, second.verdict) == ("met", "met")
+    assert (first.outcome, second.outcome) == ("met", "met")
     # No data show that samples are i.i.d., and "large" is no number.
     assert third.met is None
-    assert third.verdict.startswith("not known: i.i.d. sampling cannot be checked on data; R = 10")
+    assert third.outcome.startswith("not known: i.i.d. sampling cannot be checked on data; R = 10")
     known = check_assumptions(GOOD, iid=True)[2]
-    assert known.verdict == "not known: R = 10 must be large, and how large is not explicit"
+    assert known.outcome == "not known: R = 10 must be large, and how large is not explicit"
 
 
 def test_what_order_three_verdicts_have():
