@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test test-all test-statistical lint format bench clean
+.PHONY: help install demo docs test test-all test-statistical lint format bench clean
 
 help:
 	@echo "make demo      set up, then run on separable data and on digits"
+	@echo "make docs      set up, then the documentation site in docs/_build/html"
 	@echo "make test      set up, then the test suite"
 	@echo "make test-all  the test suite with its slow tests"
 	@echo "make test-statistical OFFSETS='1 2 3'   the tests that draw, with other seeds"
@@ -26,6 +27,15 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/gibbsnet run --data separable --activation sigmoid --gamma 3 --steps 5000 --controls --out runs/demo-separable --force
 	$(BIN)/gibbsnet run --data digits --out runs/demo-digits --force
+
+docs: $(VENV)/.docs
+	rm -rf docs/reference/generated
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[app,mnist,docs]"
+	touch $@
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal
@@ -54,4 +64,4 @@ bench: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -P benchmarks/engine.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build docs/gallery docs/reference/generated .pytest_cache .mypy_cache .ruff_cache

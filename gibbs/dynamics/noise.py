@@ -217,7 +217,7 @@ class DelayedNoise:
 
     @staticmethod
     def is_faster(n_neurons: int, n_inputs: int, n_rows: int | None) -> bool:
-        """Whether fewer normals outweigh the products (measured; see docs/engine.md)."""
+        """Whether fewer normals outweigh the products (docs/mathematics/engine.md)."""
         return n_rows is not None and 8 * n_rows <= n_inputs <= n_neurons
 
     def begin(self, kick: Kick, rate: float) -> None:

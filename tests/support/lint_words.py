@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("gibbs", "stages", "eval", "examples", "docs", "README.md")
 SUFFIXES = {".py", ".md", ".j2"}
+MADE_BY_SPHINX = {ROOT / "docs" / name for name in ("_build", "gallery")}
 
 RETIRED = {
     # Identifiers.
@@ -66,7 +67,9 @@ def files(root: Path = ROOT) -> list[Path]:
     """The files whose words are looked at."""
     found = [path for place in PLACES for path in (root / place).rglob("*")]
     return sorted(
-        path for path in [*found, root / "README.md"] if path.is_file() and path.suffix in SUFFIXES
+        path
+        for path in [*found, root / "README.md"]
+        if path.is_file() and path.suffix in SUFFIXES and not MADE_BY_SPHINX & set(path.parents)
     )
 
 
