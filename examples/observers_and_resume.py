@@ -1,5 +1,5 @@
 """
-==================================================Observers, checkpoints, and resuming a stopped run
+Observers, checkpoints, and resuming a stopped run
 ==================================================
 
 An observer is a function of the state that the run calls every few steps. What it returns becomes
