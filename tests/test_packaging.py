@@ -74,7 +74,7 @@ def test_extras_are_declared_as_extras():
 
 def test_gibbs_imports_torch_and_the_standard_library_alone():
     found = set()
-    for path in (ROOT / "gibbs").glob("*.py"):
+    for path in (ROOT / "gibbs").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom):
                 found.add(node.module.partition(".")[0])

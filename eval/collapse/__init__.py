@@ -11,9 +11,9 @@ To measure:
 
 What is measured, each module knowing only those above it:
 
-- ``batch``: checks features and labels, and cuts them into float64 blocks.
+- ``batch``: takes in features and labels (:mod:`eval.reading`), and cuts them into float64 blocks.
 - ``moments``: counts, means and sums of squares of the classes.
 - ``geometry``: what the formulas read, and every reason why a metric is undefined.
-- ``formulas``: every definition with its source.
+- ``formulas``: the formula of every metric, NC1 to NC4, with its source.
 - ``second_pass``: what needs the final class means.
 """

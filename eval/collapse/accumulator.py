@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -12,11 +13,13 @@ from numpy.typing import NDArray
 from eval.collapse.batch import Batch, declared_classes, shifted
 from eval.collapse.formulas import CollapseMetrics, measure_all
 from eval.collapse.geometry import Geometry
-from eval.collapse.moments import ClassMoments, spread
+from eval.collapse.moments import ClassMoments, no_moments, widen
 from eval.collapse.second_pass import SecondPass, fit_layer
 from eval.reading import Array, Values, check_known, is_numeric
 
 __all__ = ["CollapseAccumulator"]
+
+_STATE = ("classes", "counts", "squares", "means", "origin", "unit", "precision")
 
 
 class CollapseAccumulator:
@@ -58,14 +61,8 @@ class CollapseAccumulator:
     def __init__(self, classes: int | Values | None = None, *, scatter: bool = True) -> None:
         self._declared = classes is not None
         self._keeps_scatter = scatter
-        self._classes = np.arange(0) if classes is None else declared_classes(classes)
-        self._counts = np.zeros(len(self._classes), np.int64)
-        self._squares = np.zeros(len(self._classes))
-        self._means = np.zeros((len(self._classes), 0))
-        self._origin = np.zeros(0)
-        self._unit = 0.0
-        self._precision = 0.0
         self._scatter: Array | None = None
+        self._moments = no_moments(np.arange(0) if classes is None else declared_classes(classes))
 
     def update(self, features: Values, labels: Values) -> None:
         """Add a batch, of any size and type.
@@ -85,7 +82,7 @@ class CollapseAccumulator:
         batch.check_finite()
         origin = np.array(batch.features[0], np.float64)
         self._prepare(batch.classes, origin, batch.unit, batch.precision)
-        places = np.searchsorted(self._classes, batch.classes)[batch.members]
+        places = np.searchsorted(self._moments.classes, batch.classes)[batch.members]
         start = 0
         for block in batch.blocks():
             self._add(block, places[start : start + len(block)])
@@ -93,21 +90,22 @@ class CollapseAccumulator:
 
     def merge(self, other: CollapseAccumulator) -> None:
         """Add all that another accumulator has seen; the other is left as it is."""
-        if not other._counts.any():
+        new, seen = other._moments, other._moments.counts > 0
+        if not seen.any():
             return
         if self._keeps_scatter and other._scatter is None:
             raise ValueError("other must keep its scatter, got scatter=False")
-        seen = other._counts > 0
-        classes = other._classes[seen]
-        self._prepare(classes, other._origin, other._unit, other._precision)
-        ratio = other._unit / self._unit
-        shift = (other._origin - self._origin) / self._unit
+        classes = new.classes[seen]
+        self._prepare(classes, new.origin, new.unit, new.precision)
+        known = self._moments
+        ratio = new.unit / known.unit
+        shift = (new.origin - known.origin) / known.unit
         scatter = None if other._scatter is None else ratio**2 * other._scatter
         self._absorb(
-            np.searchsorted(self._classes, classes),
-            other._counts[seen],
-            ratio * other._means[seen] + shift,
-            ratio**2 * other._squares[seen],
+            np.searchsorted(known.classes, classes),
+            new.counts[seen],
+            ratio * new.means[seen] + shift,
+            ratio**2 * new.squares[seen],
             scatter,
         )
 
@@ -127,7 +125,7 @@ class CollapseAccumulator:
         moments, layer = fit_layer(self.moments(), w)
         if self._scatter is not None:
             basis = Geometry(moments).whitening()
-            whitened = np.vdot(basis, self._scatter @ basis) / self._counts.sum()
+            whitened = np.vdot(basis, self._scatter @ basis) / self._moments.counts.sum()
             moments = replace(moments, whitened=float(whitened))
         return measure_all(Geometry(moments, layer))
 
@@ -144,93 +142,65 @@ class CollapseAccumulator:
 
     def moments(self) -> ClassMoments:
         """The moments of all samples so far."""
-        if not self._counts.any():
+        if not self._moments.counts.any():
             raise ValueError("at least one batch must be added first, got none")
-        return ClassMoments(
-            self._classes,
-            self._counts.copy(),
-            self._origin,
-            self._unit,
-            self._means.copy(),
-            self._precision,
-            self._squares.copy(),
-        )
+        return deepcopy(self._moments)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """All there is, as arrays that ``numpy.savez`` or ``torch.save`` can store."""
-        state = {
-            "declared": np.array(self._declared),
-            "keeps_scatter": np.array(self._keeps_scatter),
-            "classes": self._classes.copy(),
-            "counts": self._counts.copy(),
-            "squares": self._squares.copy(),
-            "means": self._means.copy(),
-            "origin": self._origin.copy(),
-            "unit": np.array(self._unit),
-            "precision": np.array(self._precision),
-        }
+        state = {name: np.array(getattr(self._moments, name)) for name in _STATE}
+        state["declared"] = np.array(self._declared)
+        state["keeps_scatter"] = np.array(self._keeps_scatter)
         return state if self._scatter is None else state | {"scatter": self._scatter.copy()}
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take over what :meth:`state_dict` gave, in place of all there was."""
         self._declared = bool(state["declared"])
         self._keeps_scatter = bool(state["keeps_scatter"])
-        self._classes = np.array(state["classes"])
-        self._counts = np.array(state["counts"])
-        self._squares = np.array(state["squares"])
-        self._means = np.array(state["means"])
-        self._origin = np.array(state["origin"])
-        self._unit = float(state["unit"])
-        self._precision = float(state["precision"])
+        held: dict[str, Any] = {name: np.array(state[name]) for name in _STATE}
+        held |= {name: float(held[name]) for name in ("unit", "precision")}
+        self._moments = ClassMoments(**held)
         self._scatter = np.array(state["scatter"]) if "scatter" in state else None
 
     def _prepare(self, classes: NDArray[Any], origin: Array, unit: float, precision: float) -> None:
         """Make room for these classes, and raise the unit if these features are larger."""
-        seen = self._counts.any()
-        if seen and len(self._origin) != len(origin):
+        known = self._moments
+        seen = known.counts.any()
+        if seen and len(known.origin) != len(origin):
             raise ValueError(
-                f"features must have {len(self._origin)} columns like those before, "
+                f"features must have {len(known.origin)} columns like those before, "
                 f"got {len(origin)}"
             )
         joined = self._join(classes)
         if not seen:
-            self._origin = origin
-            self._means = np.zeros((len(self._classes), len(origin)))
+            known = replace(known, origin=origin, means=np.zeros((len(known.classes), len(origin))))
             self._scatter = np.zeros((len(origin),) * 2) if self._keeps_scatter else None
-        if len(joined) > len(self._classes):
-            places = np.searchsorted(joined, self._classes)
-            self._counts = spread(self._counts, places, len(joined))
-            self._squares = spread(self._squares, places, len(joined))
-            self._means = spread(self._means, places, len(joined))
-            self._classes = joined
-        if unit > self._unit:
-            self._rescale(unit)
-        self._precision = max(self._precision, precision)
-
-    def _rescale(self, unit: float) -> None:
-        ratio = self._unit / unit
-        self._means *= ratio
-        self._squares *= ratio**2
-        if self._scatter is not None:
-            self._scatter *= ratio**2
-        self._unit = unit
+        if len(joined) > len(known.classes):
+            known = widen(known, joined)
+        if unit > known.unit:
+            ratio = known.unit / unit
+            known.means[:] *= ratio
+            known.squares[:] *= ratio**2
+            if self._scatter is not None:
+                self._scatter *= ratio**2
+            known = replace(known, unit=unit)
+        self._moments = replace(known, precision=max(known.precision, precision))
 
     def _join(self, classes: NDArray[Any]) -> NDArray[Any]:
         """All classes, the known and these, sorted."""
+        known = self._moments.classes
         if self._declared:
-            check_known(classes, self._classes, "the declared classes")
-            return self._classes
-        if not len(self._classes):
+            check_known(classes, known, "the declared classes")
+            return known
+        if not len(known):
             return classes
-        if is_numeric(classes) != is_numeric(self._classes):
-            raise ValueError(
-                f"labels must be of one type, got {classes.dtype} after {self._classes.dtype}"
-            )
-        return np.union1d(self._classes, classes)
+        if is_numeric(classes) != is_numeric(known):
+            raise ValueError(f"labels must be of one type, got {classes.dtype} after {known.dtype}")
+        return np.union1d(known, classes)
 
     def _add(self, rows: NDArray[Any], places: NDArray[np.intp]) -> None:
         order = np.argsort(places, kind="stable")
-        centred = shifted(rows[order], self._origin, self._unit)
+        centred = shifted(rows[order], self._moments.origin, self._moments.unit)
         present, starts, counts = np.unique(places[order], return_index=True, return_counts=True)
         means = np.add.reduceat(centred, starts, axis=0) / counts[:, None]
         centred -= np.repeat(means, counts, axis=0)
@@ -247,12 +217,13 @@ class CollapseAccumulator:
         scatter: Array | None,
     ) -> None:
         """Join moments about other means, see the formula above."""
-        total = self._counts[places] + counts
-        shift = means - self._means[places]
-        weights = self._counts[places] * (counts / total)
-        self._squares[places] += squares + weights * np.square(shift).sum(axis=1)
+        known = self._moments
+        total = known.counts[places] + counts
+        shift = means - known.means[places]
+        weights = known.counts[places] * (counts / total)
+        known.squares[places] += squares + weights * np.square(shift).sum(axis=1)
         if self._scatter is not None and scatter is not None:
             self._scatter += scatter
             self._scatter += (weights[:, None] * shift).T @ shift
-        self._means[places] += shift * (counts / total)[:, None]
-        self._counts[places] = total
+        known.means[places] += shift * (counts / total)[:, None]
+        known.counts[places] = total

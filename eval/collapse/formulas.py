@@ -119,7 +119,14 @@ def measure_all(geometry: Geometry) -> CollapseMetrics:
 
 
 def within_total(g: Geometry) -> float:
-    """NC1 of the paper, tr S_W / (tr S_W + tr S_B): formula and source in :func:`eval.nc1`."""
+    r"""NC1 of the paper: the share of the variability of the features that is within classes.
+
+    .. math:: NC1(H) = \frac{\|\tilde H - \tilde M_c\|_F^2}{\|\tilde H\|_F^2}
+        = \frac{\mathrm{tr}\, S_W}{\mathrm{tr}\, S_W + \mathrm{tr}\, S_B},
+
+    with the features centred at their weighted global mean, and each row of M_c the mean of its
+    class. Source: Wu and Mondelli, ICML 2025, section 3.
+    """
     return g.within / g.total
 
 

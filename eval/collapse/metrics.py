@@ -16,14 +16,11 @@ __all__ = ["balancedness", "collapse_metrics", "geometry_of", "nc1"]
 
 
 def nc1(features: Values, labels: Values) -> float:
-    r"""NC1 of the paper: the share of the variability of the features that is within classes.
+    """NC1 of the paper: the share of the variability of the features that is within classes.
 
-    .. math:: NC1(H) = \|\tilde H - \tilde M_c\|_F^2 \,/\, \|\tilde H\|_F^2,
-
-    with the features centred at their global mean, and each row of M_c the mean of its
-    class: within-class over total sum of squares, about the weighted global mean. In [0, 1]: 0 is
-    collapse, 1 means equal class means. Computed in float64 whatever comes in, in two passes.
-    Source: Wu and Mondelli, ICML 2025, section 3.
+    Within-class over total sum of squares, about the global mean of the samples; formula and
+    source in :func:`eval.collapse.formulas.within_total`. In [0, 1]: 0 is collapse, 1 means equal
+    class means. Computed in float64 whatever comes in, in two passes.
 
     Parameters
     ----------

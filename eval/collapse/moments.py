@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from eval.collapse.batch import Batch, shifted, shifted_sum
 from eval.reading import Array, check_finite, check_known
 
-__all__ = ["ClassMoments", "mean_moments", "spread", "widen"]
+__all__ = ["ClassMoments", "mean_moments", "no_moments", "widen"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,14 +61,14 @@ def mean_moments(batch: Batch) -> ClassMoments:
             squares[k] = np.vdot(values, values) * (counts[k] / len(rows))
     check_finite("features", sums)
     means = sums / counts[:, None]
+    return ClassMoments(batch.classes, counts, origin, batch.unit, means, batch.precision, squares)
+
+
+def no_moments(classes: NDArray[Any]) -> ClassMoments:
+    """Of classes of which no sample has come, whose features have no width yet."""
+    k = len(classes)
     return ClassMoments(
-        classes=batch.classes,
-        counts=counts,
-        origin=origin,
-        unit=batch.unit,
-        means=means,
-        precision=batch.precision,
-        squares=squares,
+        classes, np.zeros(k, np.int64), np.zeros(0), 0.0, np.zeros((k, 0)), 0.0, np.zeros(k)
     )
 
 
@@ -79,13 +79,13 @@ def widen(moments: ClassMoments, classes: NDArray[Any]) -> ClassMoments:
     return replace(
         moments,
         classes=classes,
-        counts=spread(moments.counts, places, len(classes)),
-        means=spread(moments.means, places, len(classes)),
-        squares=spread(moments.squares, places, len(classes)),
+        counts=_spread(moments.counts, places, len(classes)),
+        means=_spread(moments.means, places, len(classes)),
+        squares=_spread(moments.squares, places, len(classes)),
     )
 
 
-def spread(values: NDArray[Any], places: NDArray[np.intp], length: int) -> NDArray[Any]:
+def _spread(values: NDArray[Any], places: NDArray[np.intp], length: int) -> NDArray[Any]:
     """Rows moved to their places among `length` rows, 0 elsewhere."""
     wider = np.zeros((length, *values.shape[1:]), values.dtype)
     wider[places] = values

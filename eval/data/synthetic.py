@@ -3,6 +3,7 @@ r"""Linearly separable distributions (Definition 5.2), separable by construction
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -10,18 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
 
 from eval.separability.margins import largest_margin
+from gibbs.model.checks import check_integer
 
 __all__ = ["SeparableDistribution", "largest_margin", "make_linearly_separable"]
 
 Noise = Literal["uniform", "gaussian", "student"]
-
-DEFAULTS = {
-    "weights": None,
-    "n_informative": None,
-    "noise": "uniform",
-    "noise_scale": 1.0,
-    "label_noise": 0.0,
-}
 
 
 class SeparableDistribution:
@@ -128,15 +122,14 @@ class SeparableDistribution:
 
     def __repr__(self) -> str:
         options = {
-            "weights": None if self.weights is None else self.weights.tolist(),
-            "n_informative": self.n_informative,
-            "noise": self.noise,
-            "noise_scale": self.noise_scale,
-            "label_noise": self.label_noise,
+            name: parameter.default
+            for name, parameter in signature(SeparableDistribution).parameters.items()
+            if name not in {"n_features", "n_classes", "margin", "random_state"}
         }
-        changed = [
-            f", {name}={value!r}" for name, value in options.items() if value != DEFAULTS[name]
-        ]
+        given = {name: getattr(self, name) for name in options}
+        if self.weights is not None:
+            given["weights"] = self.weights.tolist()
+        changed = [f", {name}={given[name]!r}" for name in options if given[name] != options[name]]
         return (
             f"SeparableDistribution({self.n_features}, {self.n_classes}, "
             f"margin={self.clean_margin}, random_state={self.random_state}{''.join(changed)})"
@@ -160,8 +153,7 @@ class SeparableDistribution:
         y : ndarray (n,)
             Classes 0..q-1, in random order.
         """
-        if n < 1:
-            raise ValueError(f"n must be >= 1, got {n}")
+        check_integer("n", n, 1)
         rng = np.random.default_rng(random_state)
         y: NDArray[Any] = rng.permutation(self._classes(n))
         x = rng.uniform(1.0, self._longest, size=(n, 1)) * self._centres[y]

@@ -11,6 +11,7 @@ import torch
 
 from eval.reading import Array, Values, check_entries, read_matrix, read_numbers
 from gibbs import GibbsMeasure, Particles, Problem
+from gibbs.model.checks import check_integer
 
 __all__ = [
     "Cloud",
@@ -109,14 +110,8 @@ def null_pairs(
     a fresh sample in the place of x, and y.
     """
     if reference is None:
-        return (_deal(x, y, rng) for _ in range(_at_least_two(n_null, "n_null")))
+        return (_deal(x, y, rng) for _ in range(check_integer("n_null", n_null, 2)))
     return ((fresh, y) for fresh in _fresh_clouds(x, reference, n_null, rng))
-
-
-def _at_least_two(number: int, name: str) -> int:
-    if number < 2:
-        raise ValueError(f"{name} must be >= 2, got {number}")
-    return number
 
 
 def _deal(x: Cloud, y: Cloud, rng: np.random.Generator) -> tuple[Cloud, Cloud]:
@@ -148,9 +143,9 @@ def _fresh_points(
     size: int, reference: Reference, n_null: int, rng: np.random.Generator
 ) -> Iterator[Points]:
     if isinstance(reference, (list, tuple)):
-        _at_least_two(len(reference), "the number of clouds in reference")
+        check_integer("the number of clouds in reference", len(reference), 2)
         return iter(reference)
-    seeds = rng.integers(2**31, size=_at_least_two(n_null, "n_null")).tolist()
+    seeds = rng.integers(2**31, size=check_integer("n_null", n_null, 2)).tolist()
     if isinstance(reference, GibbsMeasure):
         measure = reference
         return (draw_neurons(measure, size, seed) for seed in seeds)

@@ -11,6 +11,7 @@ from torch import Tensor
 from eval.distances.clouds import check_widths, draw_neurons
 from eval.reading import Values, read_matrix
 from gibbs import GibbsMeasure, Particles, Problem, features
+from gibbs.model.checks import check_integer
 
 __all__ = ["FeatureError", "feature_error", "relative_error"]
 
@@ -90,8 +91,7 @@ def feature_error(
     """
     if not isinstance(reference, GibbsMeasure):
         raise TypeError(f"reference must be a GibbsMeasure, got {type(reference).__name__}")
-    if n_null < 2:
-        raise ValueError(f"n_null must be >= 2, got {n_null}")
+    check_integer("n_null", n_null, 2)
     problem = reference.problem
     points = torch.tensor(read_matrix(x, "x"), device=problem.device)
     if points.shape[1] != problem.n_inputs:

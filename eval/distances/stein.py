@@ -12,6 +12,7 @@ from scipy.spatial.distance import pdist
 from eval.distances.clouds import Points, check_widths, draw_neurons, read_points
 from eval.reading import Array, Values, read_numbers
 from gibbs import GibbsMeasure, Particles
+from gibbs.model.checks import check_integer
 
 __all__ = ["SteinDiscrepancy", "gibbs_stein_discrepancy", "stein_discrepancy"]
 
@@ -212,8 +213,7 @@ def _judge(
 ) -> SteinDiscrepancy:
     if not 0 < length < math.inf:
         raise ValueError(f"length must be > 0 and finite, got {length}")
-    if n_bootstrap < 2:
-        raise ValueError(f"n_bootstrap must be >= 2, got {n_bootstrap}")
+    check_integer("n_bootstrap", n_bootstrap, 2)
     n = len(sample.points)
     signs = rng.choice(np.array([-1.0, 1.0]), size=(n_bootstrap, n))
     value, null = _statistics(sample, length, signs)

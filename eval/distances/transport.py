@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 
 from eval.distances.clouds import Cloud, Points, Reference, null_pairs, read_cloud
 from eval.reading import Array, Values
+from gibbs.model.checks import check_integer
 
 __all__ = ["Distance", "sliced_wasserstein", "wasserstein"]
 
@@ -204,8 +205,7 @@ def sliced_wasserstein(
     0.01
     """
     first, second = _read_pair(x, y, weights_x, weights_y)
-    if n_projections < 2:
-        raise ValueError(f"n_projections must be >= 2, got {n_projections}")
+    check_integer("n_projections", n_projections, 2)
     rng = np.random.default_rng(random_state)
     directions = rng.standard_normal((first.width, n_projections))
     directions /= np.linalg.norm(directions, axis=0)

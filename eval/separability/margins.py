@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from eval.reading import Array, Values, read_labelled
 from eval.separability.farkas import FarkasCertificate, exact_norm, prove
 from eval.separability.minimum_norm import Indices, MinimumNorm, minimum_norm
+from gibbs.model.checks import check_integer
 
 __all__ = [
     "ClassSeparability",
@@ -211,8 +212,7 @@ def separability(
     """
     if not 0 < tol < 1:
         raise ValueError(f"tol must be > 0 and < 1, got {tol}")
-    if max_rounds < 1:
-        raise ValueError(f"max_rounds must be >= 1, got {max_rounds}")
+    check_integer("max_rounds", max_rounds, 1)
     x, classes, members = read_labelled(X, y)
     unit = _unit(x)
     samples = _Samples(x / unit, unit, intercept, tol, max_rounds)
@@ -362,8 +362,7 @@ def largest_margin(n_classes: int, *, intercept: bool = False) -> float:
     >>> largest_margin(3, intercept=True)
     0.75
     """
-    if n_classes < 2:
-        raise ValueError(f"n_classes must be >= 2, got {n_classes}")
+    check_integer("n_classes", n_classes, 2)
     if intercept:
         return n_classes / (2 * (n_classes - 1))
     return n_classes / (3 * n_classes - 4)

@@ -1,4 +1,8 @@
-"""Which of the paper's assumptions a problem meets, whole and in parts."""
+"""Which of the paper's assumptions a problem meets: Assumptions 1, 2 and 3, whole and in parts.
+
+The parts are what single statements need: sigma bounded (A3), lambda_rho = lambda_w = 1/beta,
+one-hot targets, balanced classes, and inputs distinct in a coordinate or as vectors.
+"""
 
 from __future__ import annotations
 

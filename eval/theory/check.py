@@ -1,8 +1,13 @@
-"""All statements about one law, in one table."""
+"""All statements about one law, in one table.
+
+Definition 4.1, Theorem 4.2 (Eqs. 6, 7, 9, 10, 12), Lemma 4.3 (14, 15), Corollary 4.4 (16, 17),
+Lemma 4.5 (19, 25, 26), Lemma 4.7, Theorem 4.8 (22), Corollary 4.9 and Lemma A.3.
+"""
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 
 import torch
@@ -13,10 +18,11 @@ from eval.theory.assumptions import check_assumptions
 from eval.theory.energy import descent_rows, energy_rows
 from eval.theory.features import collapse_rows, feature_rows
 from eval.theory.kernel import kernel_rows
-from eval.theory.law import Law, jackknife, law_of, of_measure
+from eval.theory.law import Law, each_left_out, law_of, of_measure
 from eval.theory.table import BoundCheck, TheoryTable
 from eval.theory.weights import balance_rows, layer_rows
 from gibbs import GibbsMeasure, Particles, Problem
+from gibbs.solver.replays import jackknife
 
 __all__ = ["check_theory", "with_errors"]
 
@@ -112,16 +118,10 @@ def with_errors(
     if source.replays is None:
         unknown = math.isnan(source.log_z)
         return [row.with_error(math.nan, 2) for row in found] if unknown else found
-    slacks: dict[tuple[str, str], list[float]] = {}
-    count = int(source.replays.max()) + 1
-    for replay in range(count):
-        part = of_measure(law.problem, source.without(replay), law.lambda_w)
-        for row in rows(part):
-            slacks.setdefault((row.name, row.version), []).append(row.slack)
-    result = []
-    for row in found:
-        values = slacks.get((row.name, row.version), [])
-        result.append(
-            row.with_error(jackknife(values) if len(values) == count else math.nan, count)
-        )
-    return result
+    slacks, count = defaultdict(list), 0
+    for measure in each_left_out(source):
+        count += 1
+        for row in rows(of_measure(law.problem, measure, law.lambda_w)):
+            slacks[row.name, row.version].append(row.slack)
+    errors = {key: jackknife(values) for key, values in slacks.items() if len(values) == count}
+    return [row.with_error(errors.get((row.name, row.version), math.nan), count) for row in found]

@@ -1,4 +1,4 @@
-r"""Lemma A.3, Theorem 4.8 and Corollary 4.9 at one law.
+r"""Lemma A.3, Theorem 4.8 (Eq. 22) and Corollary 4.9 at one law: loss, energy and NC1 by beta.
 
 With D = p + d, L = L_n + lambda_w/2 |W|^2, and E the free energy as printed, entropy and all,
 E = L + KL/beta - D/(2 beta) log(2 pi/(beta lambda)). For 0 < s < 1, by Donsker and Varadhan,
@@ -50,7 +50,7 @@ def energy_rows(law: Law) -> list[BoundCheck]:
     if law.kl_estimate is None or math.isinf(law.problem.beta):
         note = "left out: a cloud has no entropy, hence no free energy"
         lacks = need("density", "rho has a density", False, "a cloud has no density")
-        return [BoundCheck.compare("Lemma A.3", "", "printed", math.nan, math.nan, (lacks,), note)]
+        return [BoundCheck.left_out("Lemma A.3", "", (lacks,), note)]
     assert law.kl is not None
     problem, kl, shown = law.problem, law.kl_estimate, law.kl
     beta, decay, size = problem.beta, problem.decay, problem.n_features + problem.n_inputs

@@ -1,5 +1,7 @@
 r"""Theorem 4.2 and Corollary 4.4: what the features are where the gradient is small.
 
+Checked are Definition 4.1, Theorem 4.2 (Eqs. 6, 7, 9, 10, 12) and Corollary 4.4 (Eqs. 16, 17).
+
 With S = E[s(u) grad_a^T] (n, p), K the kernel, B = W^T W and s_1 >= ... >= s_q the singular
 values of W, the stationarity condition in a, integrated by parts, is exact:
 
@@ -113,7 +115,7 @@ def feature_rows(law: Law, tol: float) -> list[BoundCheck]:
     bounded = bounded_activation(law.problem)
     if not free.met:
         name = "Theorem 4.2"
-        return [*rows, _left_out(name, "6-10", (free,), "stated for tau = identity")]
+        return [*rows, BoundCheck.left_out(name, "6-10", (free,), "stated for tau = identity")]
     note = "" if eps.exact else f"eps_S {how}"
     return [
         *rows,
@@ -181,7 +183,7 @@ def _second_decomposition(
     law: Law, common: tuple[AssumptionCheck, ...], bounded: AssumptionCheck, note: str
 ) -> list[BoundCheck]:
     if not common[-1].met:
-        return [_left_out("Theorem 4.2: |E_2|^2", "9-10", common, "W^T W has no inverse")]
+        return [BoundCheck.left_out("Theorem 4.2: |E_2|^2", "9-10", common, "W^T W has no inverse")]
     problem, decay = law.problem, law.problem.decay
     error, eps = float(remainder(law).norm()), law.stationarity.in_a
     square, noise = error**2, _noise(error, float(law.features.norm()))
@@ -226,7 +228,7 @@ def collapse_rows(law: Law, labels: Tensor | None = None) -> list[BoundCheck]:
     value = nc1_of(law, labels)
     if not (rank.met and classes.met) or math.isnan(value):
         note = "needs classes, W of full rank, and features whose NC1 is defined"
-        return [_left_out(name, "17", (rank, classes), note)]
+        return [BoundCheck.left_out(name, "17", (rank, classes), note)]
     problem = law.problem
     square, top = float(remainder(law).square().sum()), float(torch.linalg.svdvals(law.w)[0])
     spread = centred_square(problem.y)
@@ -353,9 +355,3 @@ def _times(factor: float, square: float) -> float:
 
 def _top(matrix: Tensor) -> float:
     return float(torch.linalg.eigvalsh(matrix)[-1])
-
-
-def _left_out(
-    name: str, equation: str, needs: tuple[AssumptionCheck, ...], note: str
-) -> BoundCheck:
-    return BoundCheck.compare(name, equation, "printed", math.nan, math.nan, needs, note)

@@ -58,7 +58,7 @@ def kernel_rows(law: Law) -> list[BoundCheck]:
     needs = {"printed": printed, "corrected": corrected, "sharp": pairwise_inputs(problem)}
     if not problem.sigma.smooth_and_bounded or problem.n_samples > MOST_SAMPLES:
         note = f"left out: sigma is not smooth, or n > {MOST_SAMPLES}"
-        return [BoundCheck.compare(name, "", "printed", math.nan, math.nan, (printed,), note)]
+        return [BoundCheck.left_out(name, "", (printed,), note)]
     values = torch.linalg.eigvalsh(gaussian_kernel(problem.x, problem.sigma))
     noise = 8 * problem.n_samples * torch.finfo(torch.float64).eps * float(values[-1])
     least, why = float(values[0]), dependent_inputs(problem)

@@ -1,5 +1,7 @@
 r"""The moments of a law of neurons that the statements are about, and eps_S.
 
+Features (Eq. 2), outputs (Eq. 3), loss (Eq. 4), kernel (Eq. 8), and eps_S of Definition 4.1.
+
 For a Gibbs-form measure everything is a sum over its points, with a integrated given u in closed
 form. With P = (gamma/n)(Z - Y) W^T the gradient of the loss in the features, the law of a given u
 by its local fields c = W_0 C^T s(u), and that of u by the dual variable G, the gradient of the
@@ -17,7 +19,7 @@ At W = W_0 and C = G that is gamma grad sum_i (a . W D_i) sigma(u.x_i), D = (Z -
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -39,8 +41,9 @@ from gibbs import (
 from gibbs.model.energy import feature_gradient
 from gibbs.solver.conditional import Conditional
 from gibbs.solver.dual import TILE, dual_value_at, tiles
+from gibbs.solver.replays import jackknife
 
-__all__ = ["Known", "Law", "Stationarity", "jackknife", "law_of", "of_measure"]
+__all__ = ["Known", "Law", "Stationarity", "each_left_out", "law_of", "of_measure"]
 
 SURE = 10.0
 """Errors of a squared eps_S: chance passes them less than once in 10,000 times."""
@@ -241,10 +244,10 @@ def law_of(
     return _of_cloud(now, law.to(torch.float64), lambda_w)
 
 
-def jackknife(without: Sequence[float]) -> float:
-    """Standard error of a number, from its values with one of the independent samples left out."""
-    values = torch.tensor(without, dtype=torch.float64)
-    return float(((len(values) - 1) * (values - values.mean()).square().mean()).sqrt())
+def each_left_out(measure: GibbsMeasure) -> Iterator[GibbsMeasure]:
+    """The measure without each of its independent draws in turn, for the jackknife."""
+    assert measure.replays is not None
+    return (measure.without(draw) for draw in range(int(measure.replays.max()) + 1))
 
 
 def _today(problem: Problem, w: Tensor | None, lambda_w: float | None) -> tuple[Problem, float]:
@@ -321,8 +324,7 @@ def of_measure(problem: Problem, measure: GibbsMeasure, lambda_w: float) -> Law:
 def _kl_stderr(measure: GibbsMeasure) -> float:
     if measure.replays is None:
         return math.nan if math.isnan(measure.log_z) else 0.0
-    numbers = range(int(measure.replays.max()) + 1)
-    return jackknife([measure.without(k).kl_to_prior() for k in numbers])
+    return jackknife([part.kl_to_prior() for part in each_left_out(measure)])
 
 
 def _lower_bound(problem: Problem, measure: GibbsMeasure) -> float:

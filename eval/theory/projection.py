@@ -1,4 +1,4 @@
-r"""eps_S of a cloud from below: no density is needed to see a part of a gradient.
+r"""eps_S (Definition 4.1) of a cloud from below: a part of a gradient is seen without a density.
 
 Of a law rho with a density let v = grad (dE/drho) = grad V + (1/beta) grad log rho. By parts, for
 any field phi of vectors,

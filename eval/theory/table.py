@@ -1,4 +1,4 @@
-"""A checked statement, and a table of them."""
+"""A checked statement, whichever it is, and a table of them."""
 
 from __future__ import annotations
 
@@ -91,8 +91,15 @@ class BoundCheck:
         if holds is False and not left > least + doubt:
             holds = None
         slack = right - left
-        row = cls(name, equation, version, left, right, holds, slack, assumptions, note)
-        return replace(row, any_points=any_points)
+        row = (name, equation, version, left, right, holds, slack, assumptions, note)
+        return cls(*row, any_points=any_points)
+
+    @classmethod
+    def left_out(
+        cls, name: str, equation: str, needs: tuple[AssumptionCheck, ...], note: str
+    ) -> BoundCheck:
+        """The printed statement where it cannot be computed."""
+        return cls.compare(name, equation, "printed", math.nan, math.nan, needs, note)
 
     def with_error(self, stderr: float, n_draws: int) -> BoundCheck:
         """The row with a standard error of its slack, from so many independent draws.

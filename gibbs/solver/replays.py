@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -16,7 +16,7 @@ from gibbs.solver.certificate import Certificate, student_quantile
 from gibbs.solver.dual import Tilted, dual_value_at, gap_of, refit
 from gibbs.solver.phases import Phases, choose_masses, find_phases, phase_kernels
 
-__all__ = ["pool", "replay_certificate"]
+__all__ = ["jackknife", "pool", "replay_certificate"]
 
 N_CHAINS = 1000
 """Chains from overdispersed starts that look for mass which the proposal misses."""
@@ -78,7 +78,7 @@ def replay_certificate(
     everyone = torch.arange(n)
     value, gap, masses, best = measure(everyone, None)
     without = [measure(everyone[everyone != left], best)[:2] for left in range(n)]
-    dual_stderr, gap_stderr = (_jackknife(list(v)) for v in zip(*without, strict=True))
+    dual_stderr, gap_stderr = (jackknife(v) for v in zip(*without, strict=True))
     # Six replays may agree by chance: the error is at least the spread of the weights within them.
     dual_stderr = max(dual_stderr, math.sqrt(pool(replays).variance) / small.beta)
     missed = _missed_mass(bridge, replays, float(torch.cat(log_tilts).max()), generator, starts)
@@ -143,9 +143,10 @@ def _gap_of_refit(tilted: list[Tilted]) -> _GapOfSome:
     return gap
 
 
-def _jackknife(values: list[float]) -> float:
-    v = torch.tensor(values, dtype=torch.float64)
-    return float(((len(v) - 1) * (v - v.mean()).square().mean()).sqrt())
+def jackknife(without: Sequence[float]) -> float:
+    """Standard error of a number, from its values with one of the independent draws left out."""
+    values = torch.tensor(without, dtype=torch.float64)
+    return float(((len(values) - 1) * (values - values.mean()).square().mean()).sqrt())
 
 
 def _why_not(

@@ -110,9 +110,9 @@ def test_bad_requests_state_the_limit():
         make_linearly_separable(margin=0)
     with pytest.raises(ValueError, match="n_features must be >= n_classes = 4, got 3"):
         SeparableDistribution(3, 4, margin=0.1)
-    with pytest.raises(ValueError, match="n_classes must be >= 2, got 1"):
+    with pytest.raises(ValueError, match="n_classes must be an integer >= 2, got 1"):
         largest_margin(1)
-    with pytest.raises(ValueError, match="n must be >= 1, got 0"):
+    with pytest.raises(ValueError, match="n must be an integer >= 1, got 0"):
         SeparableDistribution(4, 2, margin=0.1).sample(0)
 
 

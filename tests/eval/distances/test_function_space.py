@@ -93,7 +93,7 @@ def test_bad_input_is_named(measure):
         feature_error(neurons, measure, np.zeros((4, 3)))
     with pytest.raises(ValueError, match="a of width p = 3 and u of width d = 2, got 4 and 2"):
         feature_error(wrong, measure, X)
-    with pytest.raises(ValueError, match="n_null must be >= 2, got 1"):
+    with pytest.raises(ValueError, match="n_null must be an integer >= 2, got 1"):
         feature_error(neurons, measure, X, n_null=1)
     with pytest.raises(TypeError, match="law must be Particles or a GibbsMeasure, got ndarray"):
         feature_error(X, measure, X)

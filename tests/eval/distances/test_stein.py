@@ -200,7 +200,7 @@ def test_neurons_in_float32_are_judged_in_float64(measure):
         ({"scale": [1.0]}, r"scale must be a number or have shape \(2,\), got shape \(1,\)"),
         ({"scale": [1.0, 0.0]}, "scale must be > 0 and finite, got 0 to 1"),
         ({"length": 0.0}, "length must be > 0 and finite, got 0"),
-        ({"n_bootstrap": 1}, "n_bootstrap must be >= 2, got 1"),
+        ({"n_bootstrap": 1}, "n_bootstrap must be an integer >= 2, got 1"),
         ({"points": np.zeros((150, 2))}, "points must be distinct .* got a median of 0"),
     ],
 )

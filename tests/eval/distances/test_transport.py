@@ -260,8 +260,8 @@ def test_a_linear_program_cut_short_is_an_error(monkeypatch):
         ({"weights_x": -np.ones(60)}, "weights_x must be finite and >= 0 .* got minimum -1"),
         ({"weights_x": np.zeros(60)}, "with a sum > 0, got minimum 0 and sum 0"),
         ({"weights_y": np.full(60, np.nan)}, "weights_y must be finite"),
-        ({"n_null": 1}, "n_null must be >= 2, got 1"),
-        ({"reference": [cloud(3)]}, "number of clouds in reference must be >= 2, got 1"),
+        ({"n_null": 1}, "n_null must be an integer >= 2, got 1"),
+        ({"reference": [cloud(3)]}, "number of clouds in reference must be an integer >= 2, got 1"),
         ({"reference": [cloud(3, n=9)] * 2}, r"shape \(60, 3\), .* got shape \(9, 3\)"),
     ],
 )
@@ -279,7 +279,7 @@ def test_too_large_clouds_are_sent_to_the_sliced_distance():
 
 
 def test_other_bad_input():
-    with pytest.raises(ValueError, match="n_projections must be >= 2, got 1"):
+    with pytest.raises(ValueError, match="n_projections must be an integer >= 2, got 1"):
         sliced_wasserstein(cloud(0), cloud(1), n_projections=1)
     with pytest.raises(TypeError, match=r"reference must be a GibbsMeasure, .* got int"):
         wasserstein(cloud(0), cloud(1), reference=3)

@@ -312,7 +312,7 @@ def test_weights_that_prove_nothing():
         ([[1.0], [2.0]], [0, np.nan], {}, "y contains NaN in row 1"),
         ([[1.0], [2.0]], np.array([0, "a"], object), {}, "y must hold labels of one type"),
         ([[1.0], [2.0]], [0, 1], {"tol": 0}, "tol must be > 0 and < 1, got 0"),
-        ([[1.0], [2.0]], [0, 1], {"max_rounds": 0}, "max_rounds must be >= 1, got 0"),
+        ([[1.0], [2.0]], [0, 1], {"max_rounds": 0}, "max_rounds must be an integer >= 1, got 0"),
         ([[1e200], [1e-200]], [0, 1], {}, "X must have entries within 280 orders"),
     ],
 )
