@@ -61,8 +61,8 @@ def mismatch_error(y_true: Values, y_pred: Values) -> float:
 def mismatch_interval(y_true: Values, y_pred: Values, *, confidence: float = 0.95) -> Interval:
     r"""Mismatch error with a confidence interval for its value in the population.
 
-    The interval is that of :func:`interval_of_counts`. It speaks of this one classifier on fresh
-    samples; the choice of the training set is not in it.
+    The interval is that of :func:`interval_of_counts`. It is about this one classifier on fresh
+    samples, and does not include the choice of the training set.
 
     Parameters
     ----------
@@ -103,12 +103,12 @@ def interval_of_counts(
     Here e_k = x_k / n_k, but in the class where that raises the mean the most the error is
     (x + 1) / (n + 1); :math:`\tilde e` is the mean of these, or (m e + 1) / (m + 1) with
     e the mean of x_k / n_k and m = K^2 / sum_k 1/n_k, whichever is larger: several small classes
-    that saw no error may all have some. The second term of the variance makes up for what
-    e_k (1 - e_k) lacks in small classes; it is right where all classes err alike, and too large
-    otherwise. The lower limit is 1 - u of the hits.
+    without an error in the sample may all have some in the population. The second term of the
+    variance corrects for e_k (1 - e_k) being too small in small classes; it is right where all
+    classes have the same error, and too large otherwise. The lower limit is 1 - u of the hits.
 
-    With K = 1 these are Clopper's and Pearson's limits, which cover at least as often as they
-    say. For more classes no theorem does; ``benchmarks/intervals.py`` measures it.
+    With K = 1 these are Clopper's and Pearson's limits, whose coverage is at least the
+    confidence. For more classes there is no such theorem; ``benchmarks/intervals.py`` measures it.
 
     Parameters
     ----------
@@ -171,13 +171,13 @@ def mean_interval(
     `overlap` is n_test / n_train (Nadeau & Bengio, Inference for the generalization error, 2003).
 
     Where the values have a range (a, b), the same interval is taken of g(mean), with a standard
-    error by the delta method, and carried back. It stays in the range without being cut off,
+    error by the delta method, and transformed back. It stays in the range without being cut off,
     and covers skewed values better:
 
     .. math:: g^{-1}\bigl(g(\bar v) \pm g'(\bar v)\, h\bigr), \qquad
         g(v) = \log \frac{v - a}{b - v}, \quad \text{or } \log (v - a) \text{ for } b = \infty.
 
-    Values that are all equal have no variance to speak of, and one value has none: the ends are
+    For values that are all equal, or one value alone, no variance can be estimated: the ends are
     NaN.
 
     Parameters
@@ -232,8 +232,8 @@ def error_interval(errors: ArrayLike, pooled: Interval, overlap: float = 0.0) ->
 
     (l_t, u_t) of :func:`eval.mean_interval` within (0, 1) over the repetitions, and
     (l, u) the interval of all their test samples together, see :func:`eval.mismatch_interval`:
-    five folds without an error do not prove that the error is 0. With R = 1 the latter is all
-    there is. `overlap` is that of :func:`eval.mean_interval`.
+    five folds without an error do not prove that the error is 0. With R = 1 only the latter is
+    used. `overlap` is that of :func:`eval.mean_interval`.
 
     Examples
     --------
@@ -250,7 +250,7 @@ def repeated_error(runs: Sequence[Interval], overlap: float = 0.0) -> Interval:
     r"""Mean of R test errors, each with the interval (e, l, u) of its test samples.
 
     As :func:`error_interval`, with the mean of these intervals in place of a pooled
-    one: R fresh test sets (`overlap` 0) bring its ends sqrt(R) times nearer, splits of one
+    one: R fresh test sets (`overlap` 0) make it sqrt(R) times narrower, splits of one
     data set do not.
 
     Examples

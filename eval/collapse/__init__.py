@@ -9,7 +9,7 @@ To measure:
 - ``accumulator``: :class:`CollapseAccumulator`, of features in batches or shards.
 - ``torchmetrics_``: ``CollapseMetric``, the accumulator in torchmetrics (an extra, not imported).
 
-What is measured, each module knowing only those above it:
+How it is measured, each module importing only those above it:
 
 - ``batch``: takes in features and labels (:mod:`eval.reading`), and cuts them into float64 blocks.
 - ``moments``: counts, means and sums of squares of the classes.

@@ -120,7 +120,7 @@ class CollapseAccumulator:
         Raises
         ------
         ValueError
-            If nothing has come, or w has another shape.
+            If there were no samples, or w has another shape.
         """
         moments, layer = fit_layer(self.moments(), w)
         if self._scatter is not None:
@@ -130,7 +130,7 @@ class CollapseAccumulator:
         return measure_all(Geometry(moments, layer))
 
     def second_pass(self, w: Values | None = None, bias: Values | None = None) -> SecondPass:
-        """Go through the same samples again, for what needs the final class means.
+        """Start a second pass over the same samples, for metrics that need the final class means.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class CollapseAccumulator:
         return state if self._scatter is None else state | {"scatter": self._scatter.copy()}
 
     def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take over what :meth:`state_dict` gave, in place of all there was."""
+        """Replace the state by one of :meth:`state_dict`."""
         self._declared = bool(state["declared"])
         self._keeps_scatter = bool(state["keeps_scatter"])
         held: dict[str, Any] = {name: np.array(state[name]) for name in _STATE}

@@ -1,4 +1,4 @@
-"""Class means, their scatter and a linear layer, and what can be wrong with them."""
+"""Class means, their scatter and a linear layer, and the reasons why a metric is undefined."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class CollapseStatus(StrEnum):
 
 
 class Geometry:
-    """Class means, scatter and linear layer `w` (p, q), and what is wrong with them."""
+    """Class means, scatter and linear layer `w` (p, q), with the reasons for every status."""
 
     def __init__(self, moments: ClassMoments, w: Array | None = None) -> None:
         self.moments = moments
@@ -126,7 +126,7 @@ class Geometry:
         return np.ascontiguousarray(directions[kept].T / sigma[kept])
 
     def problem(self, status: CollapseStatus) -> str:
-        """What is wrong in the sense of this status; "" if nothing is."""
+        """The reason for this status; "" if it does not apply."""
         return _PROBLEMS[status](self)
 
 

@@ -30,7 +30,7 @@ def nc1(features: Values, labels: Values) -> float:
     Raises
     ------
     ValueError
-        If NC1 is undefined or says nothing (total variance 0; one sample in every class; classes
+        If NC1 is undefined or meaningless (total variance 0; one sample in every class; classes
         with equal means where no class varies), shapes do not fit, or a feature is not finite.
 
     Examples
@@ -54,7 +54,7 @@ def collapse_metrics(
 ) -> CollapseMetrics:
     """Every metric of neural collapse, each with its value and a status.
 
-    In float64 whatever comes in, in two passes: class means, then distances to them. Of the
+    In float64 for any input type, in two passes: class means, then distances to them. Of the
     within-class scatter only its projection on the span of the class means is formed, block by
     block, so there is neither a p x p matrix nor a copy of the features.
 

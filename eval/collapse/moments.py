@@ -16,7 +16,7 @@ __all__ = ["ClassMoments", "mean_moments", "no_moments", "widen"]
 
 @dataclass(frozen=True, eq=False)
 class ClassMoments:
-    """What the metrics need to know of the features.
+    """The statistics of the features that the metrics use.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class ClassMoments:
 
 
 def mean_moments(batch: Batch) -> ClassMoments:
-    """Counts and means of the classes; squares from a block of each, to judge round-off by."""
+    """Counts and means of the classes; squares from a block of each, to estimate round-off."""
     origin = np.asarray(batch.features[0], np.float64)
     check_finite("features", origin)
     counts = np.bincount(batch.members)

@@ -1,4 +1,4 @@
-"""What needs the final class means: found by going through the samples a second time."""
+"""Metrics that need the final class means, from a second pass over the samples."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class SecondPass:
         self.add(batch)
 
     def add(self, batch: Batch) -> None:
-        """Add a batch that is known to fit."""
+        """Add a batch, without checks."""
         origin, unit, means = self._first.origin, self._first.unit, self._first.means
         places = np.searchsorted(self._first.classes, batch.classes)
         buffer = np.empty((batch.rows, len(origin)))
@@ -98,7 +98,7 @@ class SecondPass:
         return np.asarray(scores.argmax(axis=1))
 
     def merge(self, other: SecondPass) -> None:
-        """Add what another second pass, made of the same first one, has seen."""
+        """Add the batches of another second pass that follows the same first one."""
         if not np.array_equal(self._first.means, other._first.means):
             raise ValueError("other must come from the same first pass, got other class means")
         self._counts += other._counts
@@ -126,7 +126,7 @@ class SecondPass:
         return measure_all(self.geometry())
 
     def geometry(self) -> Geometry:
-        """What the metrics are computed from."""
+        """The input of the formulas."""
         n = int(self._counts.sum())
         moments = replace(
             self._first,

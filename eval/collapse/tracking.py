@@ -37,7 +37,7 @@ def track_collapse(
 
     In a training loop of one's own, call it once an epoch with `epoch` and concatenate. The model
     is measured in evaluation mode and left in the mode that it was in; torch's global random
-    state is left alone.
+    state is not changed.
 
     Parameters
     ----------

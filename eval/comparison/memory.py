@@ -10,7 +10,7 @@ _PROCESS = Path("/proc/self")
 
 
 def reset_peak() -> None:
-    """Let :func:`peak_memory` count from now on."""
+    """Restart the count of :func:`peak_memory`."""
     try:
         (_PROCESS / "clear_refs").write_text("5", encoding="ascii")
     except OSError:

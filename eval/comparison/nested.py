@@ -1,4 +1,4 @@
-"""Nested cross-validation: settings are chosen by inner folds, judged on outer ones."""
+"""Nested cross-validation: settings are chosen by inner folds, tested on outer ones."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SMALL = 1000
 """Samples below which the outer folds are drawn REPEATS times."""
 
 REPEATS = 3
-"""Folds of few samples say little; drawing them again averages the luck of the cut."""
+"""Folds of few samples say little; drawing them again averages over the random cut."""
 
 INNER_FOLDS = 3
 """Inner folds of an outer training set of fewer than LARGE samples."""
@@ -213,7 +213,7 @@ def outer_splits(
 
 
 def inner_splits(labels: NDArray[Any], fold: int, random_state: int) -> Iterator[_Split]:
-    """Yield indices, within one outer training set, to fit candidates and to judge them."""
+    """Yield indices, within one outer training set, to fit candidates and to compare them."""
     seed = _seed(random_state, fold)
     if len(labels) >= LARGE:
         yield tuple(

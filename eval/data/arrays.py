@@ -46,7 +46,7 @@ class Origin:
     lines: Sequence[int] | None = None
 
     def error(self, row: int, column: str, problem: str) -> ValueError:
-        """Return the error that one value deserves."""
+        """The error about one value."""
         place = f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
         return ValueError(f"{self.name}: {place}, column {column!r}: {problem}")
 
@@ -67,7 +67,7 @@ def array_dataset(origin: Origin, dataset: Dataset) -> Dataset:
 def checked_arrays(
     origin: Origin, x: Values, y: Values, names: tuple[str, ...] = (), n: int | None = None
 ) -> tuple[NDArray[np.float64], NDArray[Any], tuple[str, ...]]:
-    """Check samples (n, d) and labels (n,), of which `n` None are as many as come.
+    """Check samples (n, d) and labels (n,); `n` None means any number.
 
     Returns
     -------
@@ -162,7 +162,7 @@ def not_finite(value: Any) -> str:
 
 @contextmanager
 def telling(name: str) -> Iterator[None]:
-    """Say whose code raised, and what."""
+    """Raise errors of user code with the name of their origin."""
     try:
         yield
     except (Exception, SystemExit) as error:

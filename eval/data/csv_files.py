@@ -26,7 +26,7 @@ FIRST_RECORDS = 20
 
 
 def is_text(path: Path) -> bool:
-    """Tell whether the ending of a name is one of text, compressed or not."""
+    """Whether the ending of a name is one of text, compressed or not."""
     suffix, inner = path.suffix.lower(), Path(path.stem).suffix.lower()
     return suffix in TEXT or (suffix in OPENERS and inner in {"", *TEXT})
 

@@ -25,7 +25,7 @@ class Dataset:
     y : ndarray (n,)
         Labels of any type.
     standardize : bool
-        Whether columns come in unlike units and want a common scale.
+        Whether columns have different units and need a common scale.
     feature_names : tuple of str
         One a column of `x`; empty if unknown.
     notes : tuple of str

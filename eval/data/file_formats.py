@@ -20,7 +20,7 @@ __all__ = ["OPTIONS", "load_file", "options_of_file", "read_file", "read_table",
 
 
 OPTIONS = ("target", "index", "separator")
-"""What can be said of a table; text takes all, other tables the first two."""
+"""Options of tables; text takes all of them, other tables the first two."""
 
 
 def options_of_file(path: Path) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ MAX_LEVELS = 100
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A frame with what its file tells beside it.
+    """A frame with information about its file.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ __all__ = ["as_loaded"]
 
 
 def as_loaded(name: str, loaded: Any) -> Dataset | Distribution:
-    """Turn what a loader returned into a checked data set, or pass on a distribution, tried.
+    """Turn the result of a loader into a checked data set, or check and return a distribution.
 
     Parameters
     ----------

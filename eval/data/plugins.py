@@ -23,8 +23,8 @@ def load_plugin(spec: str) -> Dataset | Distribution:
     Parameters
     ----------
     spec : str
-        "module:attribute" or "path/to/file.py:attribute". What can be called is called,
-        without arguments; what comes is taken as from a loader of :func:`eval.register_dataset`.
+        "module:attribute" or "path/to/file.py:attribute". A callable is called without arguments;
+        its result is treated like that of a loader of :func:`eval.register_dataset`.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def load_plugin(spec: str) -> Dataset | Distribution:
 
 
 def is_plugin(source: str) -> bool:
-    """Tell whether a source has the form of :func:`load_plugin` and its module is there."""
+    """Whether a source has the form of :func:`load_plugin` and its module is there."""
     place, colon, _ = source.rpartition(":")
     if place.endswith(".py") or not colon:
         return bool(colon)
@@ -70,7 +70,7 @@ def is_plugin(source: str) -> bool:
     except ValueError:
         return False
     except Exception:
-        # A parent package raises: it exists, and importing it tells why.
+        # A parent package raises: it exists, and importing it shows why.
         return True
 
 

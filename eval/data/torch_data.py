@@ -17,11 +17,11 @@ from eval.reading import as_array
 __all__ = ["from_torch", "is_torch"]
 
 MOST_SAMPLES = 10_000_000
-"""An iterable that gives more is taken for endless."""
+"""Most samples of an iterable: one that gives more is taken for endless."""
 
 
 def is_torch(value: object) -> bool:
-    """Tell whether a value is a data set or a loader of torch."""
+    """Whether a value is a data set or a loader of torch."""
     return isinstance(value, (TorchDataset, DataLoader))
 
 
@@ -44,7 +44,7 @@ def from_torch(
     name : str, default "torch"
         Of the data set, and for messages.
     standardize : bool, default False
-        Whether columns come in unlike units and want a common scale.
+        Whether columns have different units and need a common scale.
 
     Returns
     -------

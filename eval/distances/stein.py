@@ -135,7 +135,7 @@ def gibbs_stein_discrepancy(
 
     As :func:`stein_discrepancy`, with the score of the measure, next to the value for an
     exact sample of the same size. That sample also sets the kernel, so that the cloud that
-    is judged does not: l is its median distance, and the unit of each coordinate its
+    is tested does not: l is its median distance, and the unit of each coordinate its
     standard deviation.
 
     Parameters

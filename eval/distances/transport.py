@@ -113,7 +113,7 @@ def wasserstein(
         two integers, that returns n points; or two or more fresh samples of it, of n_x
         points each.
     n_null : int, default 19
-        B >= 2, distances under the null, each as dear as the distance itself. A list of
+        B >= 2, distances under the null, each as expensive as the distance itself. A list of
         clouds brings its own B.
     random_state : int, numpy.random.Generator or None, default 0
 

@@ -54,7 +54,7 @@ def check_theory(
         With W_0 as its `w`.
     measure_or_particles : GibbsMeasure or Particles
     w : Tensor (p, q), optional
-        The layer of today, such as that of stage two; None means W_0.
+        The current layer, such as that of stage two; None means W_0.
     lambda_w : float, optional
         None means 1/beta, or lambda_rho at beta = inf.
     labels : array-like (n,), optional
@@ -110,7 +110,7 @@ def with_errors(
 ) -> list[BoundCheck]:
     """The rows of a law; of a Monte Carlo one with the error of their slacks.
 
-    The draws of the law of a flow are not independent: its errors are not known.
+    The points of a marginal descent are not independent: its errors are not known.
     """
     found = rows(law)
     if not isinstance(source, GibbsMeasure):

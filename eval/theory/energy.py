@@ -1,6 +1,6 @@
 r"""Lemma A.3, Theorem 4.8 (Eq. 22) and Corollary 4.9 at one law: loss, energy and NC1 by beta.
 
-With D = p + d, L = L_n + lambda_w/2 |W|^2, and E the free energy as printed, entropy and all,
+With D = p + d, L = L_n + lambda_w/2 |W|^2, and E the free energy as printed, with its entropy,
 E = L + KL/beta - D/(2 beta) log(2 pi/(beta lambda)). For 0 < s < 1, by Donsker and Varadhan,
 
 .. math:: s \tfrac{\beta\lambda}{2} E|\theta|^2 \le KL(\rho|\rho_0) - \tfrac D2 \log(1 - s).
@@ -44,8 +44,8 @@ def energy_rows(law: Law) -> list[BoundCheck]:
     E|theta|^2 = D/(beta lambda), and they are negative there. Donsker and Varadhan at s = 1/2 gives
     E|theta|^2 <= 4/(beta lambda) (KL + D/2 log 2); the best s gives the sharp bound.
 
-    Of a Monte Carlo law KL is an estimate. One below 0 stands as 0 in its own row, with a note; in
-    sums it stays as it is, and the error of the row has its noise.
+    Of a Monte Carlo law KL is an estimate. A negative one is shown as 0 in its own row, with a note;
+    in sums it is not changed, and the error of the row includes its noise.
     """
     if law.kl_estimate is None or math.isinf(law.problem.beta):
         note = "left out: a cloud has no entropy, hence no free energy"
@@ -155,7 +155,7 @@ def minimizer_rows(law: Law, tol: float, name: str) -> list[BoundCheck]:
     """L_n + KL/beta <= F_0 <= C/beta at the minimizer, by :func:`explicit_loss_bound`.
 
     Off the minimizer the left side is larger by E(rho) - min E <= E(rho) - D(G), and only what
-    exceeds that too speaks against the statement.
+    exceeds that too contradicts the statement.
     """
     beta, (first, second) = law.problem.beta, explicit_loss_bound(law)
     energy, needs = law.free_energy, (untruncated(law), stationary(law, tol))

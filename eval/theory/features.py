@@ -70,7 +70,7 @@ def density(law: Law) -> AssumptionCheck:
 
 
 def stationary(law: Law, tol: float) -> AssumptionCheck:
-    """(rho, W) is stationary in rho, to `tol`: what that leaves open is a doubt of the row."""
+    """(rho, W) is stationary in rho, to `tol`: what it leaves undecided is the row's doubt."""
     eps, met = law.stationarity, law.stationarity.within(tol)
     words = "eps_S is" if eps.exact else f"eps_S, of which this is {_ARTICLE[eps.known]}, is"
     reason = f"{words} {eps.value:.3g}"

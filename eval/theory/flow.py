@@ -56,7 +56,7 @@ def check_flow(
     - beta L_lambda <= c4 at the recorded t >= t0: shown as far as the run went, or contradicted;
     - Corollary 4.9 for all times but a set of finite measure: never decided.
 
-    That the run is the gradient flow is not known of it: steps of finite length follow the flow to
+    It is not known whether a run is the gradient flow: steps of finite length follow the flow to
     an error of their own order. So no row is among the `contradictions` of the table.
 
     Parameters
@@ -131,7 +131,7 @@ def _read(history: Mapping[str, ArrayLike], beta: float) -> dict[str, Array]:
 
 
 def _flow(energy: Array | None = None) -> AssumptionCheck:
-    """Whether the run is the gradient flow; an energy that rises tells that it is not."""
+    """Whether the run is the gradient flow; a rising energy shows that it is not."""
     rises = energy is not None and bool((np.diff(energy) > 1e-9 * np.abs(energy[:-1])).any())
     reason = "the free energy rises somewhere" if rises else "steps have a length, a flow has not"
     return need("gradient flow", "the run is the flow", False if rises else None, reason)

@@ -100,7 +100,7 @@ def joint_stationary_point(
     W = Q T with W_0 = Q R and T symmetric (q, q), and Newton's method, the Hessian by
     differences, finds the root in q(q+1)/2 numbers. A step that does not lower phi is halved;
     where the Hessian is not positive definite its eigenvalues are taken absolute. A few
-    alternations of rho and the ridge W, of which each lowers phi, lead the way.
+    alternations of rho and the ridge W, each of which lowers phi, come first.
 
     Parameters
     ----------

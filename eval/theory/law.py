@@ -124,10 +124,10 @@ class Law:
     mean_square : float
         E|theta|^2.
     kl_estimate : float or None
-        KL(rho | rho_0); None for a cloud, which has no entropy, NaN for the law of a flow. Of a
-        Monte Carlo law noise may carry it below 0.
+        KL(rho | rho_0); None for a cloud, which has no entropy, NaN for a marginal descent. For a
+        Monte Carlo law noise may make it negative.
     kl_stderr : float
-        Its standard error over the independent draws; 0 for quadrature.
+        Its standard error over the independent replays; 0 for quadrature.
     lower_bound : float
         D(G) <= min E at this W; -inf where not known.
     stationarity : Stationarity
@@ -149,7 +149,7 @@ class Law:
 
     @property
     def kl(self) -> float | None:
-        """KL(rho | rho_0) >= 0: the estimate, or 0 where noise has carried it below."""
+        """KL(rho | rho_0) >= 0: the estimate, or 0 where noise has made it negative."""
         kl = self.kl_estimate
         return kl if kl is None or math.isnan(kl) else max(0.0, kl)
 
@@ -234,7 +234,7 @@ def law_of(
     """
     if problem.sample_weight is not None:
         raise ValueError("problem must have no sample_weight: the statements are for equal weights")
-    now, lambda_w = _today(problem, w, lambda_w)
+    now, lambda_w = _with_layer(problem, w, lambda_w)
     if isinstance(law, GibbsMeasure):
         _check_same(problem, law.problem)
         return of_measure(now, law, lambda_w)
@@ -250,8 +250,10 @@ def each_left_out(measure: GibbsMeasure) -> Iterator[GibbsMeasure]:
     return (measure.without(draw) for draw in range(int(measure.replays.max()) + 1))
 
 
-def _today(problem: Problem, w: Tensor | None, lambda_w: float | None) -> tuple[Problem, float]:
-    """The problem in float64 with the layer of today, and the weight of that."""
+def _with_layer(
+    problem: Problem, w: Tensor | None, lambda_w: float | None
+) -> tuple[Problem, float]:
+    """The problem in float64 with the current layer, and its L2 weight."""
     if not problem.decay > 0:
         raise ValueError("lambda_rho must be > 0 for these statements, got 0")
     exact = problem.to(torch.float64)

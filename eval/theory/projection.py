@@ -12,8 +12,8 @@ At a Gibbs form of its own G and W, v is a sum of the former, and at a Gaussian
 of another width than the prior's of the latter: there the bound is an equality.
 
 Over N neurons b is a mean, and the form is too large by tr(Gamma^+ C)/N on average, C the
-covariance of one neuron's share, the residual Z - Y being a mean over neurons itself: that is taken
-off, and the square may come out negative.
+covariance of one neuron's share, the residual Z - Y being a mean over neurons itself: that is
+subtracted, and the square may be negative.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gibbs.solver.dual import tiles
 __all__ = ["LEAST_NEURONS", "Projected", "projected_squares"]
 
 LEAST_NEURONS = 40
-"""Fewer tell nothing of their own noise."""
+"""Neurons at least: with fewer the noise of the bound cannot be estimated."""
 
 NEURONS_A_DIRECTION = 20
 MOST_DIRECTIONS = 30
@@ -38,7 +38,7 @@ MOST_FIELDS = 120
 """Of K at most so many eigenvectors, times the rank of W."""
 
 FLOATS = 2**22
-"""Held at a time in one array of fields."""
+"""Numbers in one array of fields at a time."""
 
 DIFFERENCE = 1e-4
 """Step of the difference that makes sigma''."""
@@ -125,7 +125,7 @@ def _form(gram: Tensor, b: Tensor, noise: Tensor) -> Projected:
 
 @dataclass(frozen=True, eq=False)
 class _Fields:
-    """The fields at some neurons: shares of b, sums of products, and how P answers."""
+    """The fields at some neurons: shares of b, sums of products, and the response of P."""
 
     problem: Problem
     feature_gradients: Tensor
@@ -133,7 +133,7 @@ class _Fields:
     range_w: Tensor
 
     def in_a(self, a: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """grad_a V . phi - div phi / beta, the Gram matrix, and what moves P, by neuron."""
+        """grad_a V . phi - div phi / beta, the Gram matrix, and the response of P, by neuron."""
         problem, w = self.problem, self.problem.w
         s = problem.sigma(u @ problem.x.T)
         product = s @ self.feature_gradients

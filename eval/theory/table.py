@@ -48,7 +48,7 @@ class BoundCheck:
         Standard error of the slack; 0 where the numbers are no estimates, NaN where the error is
         not known.
     any_points : bool
-        It is a theorem about every set of weighted points: where they show it, that is no chance.
+        Whether it is a theorem about any set of weighted points, so that noise cannot refute it.
     """
 
     name: str
