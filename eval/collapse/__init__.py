@@ -13,7 +13,7 @@ How it is measured, each module importing only those above it:
 
 - ``batch``: takes in features and labels (:mod:`eval.reading`), and cuts them into float64 blocks.
 - ``moments``: counts, means and sums of squares of the classes.
-- ``geometry``: what the formulas read, and every reason why a metric is undefined.
+- ``geometry``: the input of the formulas, and every reason why a metric is undefined.
 - ``formulas``: the formula of every metric, NC1 to NC4, with its source.
-- ``second_pass``: what needs the final class means.
+- ``second_pass``: the metrics that need the final class means.
 """

@@ -147,7 +147,7 @@ class CollapseAccumulator:
         return deepcopy(self._moments)
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
-        """All there is, as arrays that ``numpy.savez`` or ``torch.save`` can store."""
+        """The whole state, as arrays that ``numpy.savez`` or ``torch.save`` can store."""
         state = {name: np.array(getattr(self._moments, name)) for name in _STATE}
         state["declared"] = np.array(self._declared)
         state["keeps_scatter"] = np.array(self._keeps_scatter)

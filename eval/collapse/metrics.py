@@ -20,7 +20,7 @@ def nc1(features: Values, labels: Values) -> float:
 
     Within-class over total sum of squares, about the global mean of the samples; formula and
     source in :func:`eval.collapse.formulas.within_total`. In [0, 1]: 0 is collapse, 1 means equal
-    class means. Computed in float64 whatever comes in, in two passes.
+    class means. Computed in float64 for any input type, in two passes.
 
     Parameters
     ----------

@@ -39,12 +39,12 @@ def check_theory(
     """Check the paper's statements about a law of neurons and a linear layer.
 
     Definition 4.1, Theorem 4.2, Lemma 4.3, Corollary 4.4, Lemmas 4.5 and 4.7, Theorem 4.8 and
-    Corollary 4.9 where one law can tell, and Lemma A.3. A statement that does not hold as printed
-    has rows for what is printed, what is right, and the best that is known;
+    Corollary 4.9 as far as one law decides them, and Lemma A.3. A statement that does not hold as
+    printed has rows for the printed, the corrected and the best known form;
     ``docs/mathematics/theory.md`` derives them. Under a measure all numbers are sums over its
     points. Of a Monte Carlo measure they are estimates: every row carries the standard error of
-    its slack, by the jackknife over the independent draws, and is decided only where noise alone
-    would do so once in 10,000 times (:meth:`BoundCheck.with_error`). Mass that all draws have
+    its slack, by the jackknife over the independent replays, and is decided only where noise alone
+    would do so once in 10,000 times (:meth:`BoundCheck.with_error`). Mass that all replays have
     missed is not in that error. A cloud has no density: its eps_S is known from below, and what
     needs a free energy is left out.
 

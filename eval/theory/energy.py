@@ -44,8 +44,8 @@ def energy_rows(law: Law) -> list[BoundCheck]:
     E|theta|^2 = D/(beta lambda), and they are negative there. Donsker and Varadhan at s = 1/2 gives
     E|theta|^2 <= 4/(beta lambda) (KL + D/2 log 2); the best s gives the sharp bound.
 
-    Of a Monte Carlo law KL is an estimate. A negative one is shown as 0 in its own row, with a note;
-    in sums it is not changed, and the error of the row includes its noise.
+    Of a Monte Carlo law KL is an estimate. A negative one is shown as 0 in its own row, with a
+    note; in sums it is not changed, and the error of the row includes its noise.
     """
     if law.kl_estimate is None or math.isinf(law.problem.beta):
         note = "left out: a cloud has no entropy, hence no free energy"

@@ -1,4 +1,4 @@
-r"""What is said of times and of betas: Lemma 4.6, Theorem 4.8 (Eq. 22), Corollary 4.9.
+r"""Statements about times and about betas: Lemma 4.6, Theorem 4.8 (Eq. 22), Corollary 4.9.
 
 Along the flow dE/dt = -eps_S(t)^2 - |grad_W|^2 (the latter 0 where W is fixed), hence
 
