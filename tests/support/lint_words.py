@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("gibbs", "stages", "eval", "examples", "docs", "README.md")
-SUFFIXES = {".py", ".md", ".j2"}
+SUFFIXES = {".py", ".md", ".rst", ".j2"}
 MADE_BY_SPHINX = {ROOT / "docs" / name for name in ("_build", "gallery")}
 
 RETIRED = {
