@@ -13,7 +13,7 @@ from torch import Tensor
 from gibbs import Particles, Problem, data_loss, features, outputs
 from gibbs.dynamics.langevin import LangevinState, Observer, default_lambda_w, observe
 from gibbs.model.checks import row_major
-from gibbs.model.energy import mean_square
+from gibbs.model.energy import add_ridge, mean_square
 from gibbs.model.repeats import distinct
 
 __all__ = ["Ridge", "RidgeResult", "check_layer_weight", "fit_linear"]
@@ -185,7 +185,7 @@ def _measure(
 ) -> dict[str, float]:
     """The row of the history for the layer of `problem`, from features and outputs."""
     loss = data_loss(z, problem.y, problem.sample_weight)
-    ridge = problem.decay * mean_square(particles) + lambda_w * problem.w.square().sum()
+    neurons, layer = (problem.decay, mean_square(particles)), (lambda_w, problem.w.square().sum())
     residual = z - problem.y
     if problem.sample_weight is not None:
         residual = problem.sample_weight[:, None] * residual
@@ -193,6 +193,6 @@ def _measure(
     return {
         "step": float(step),
         "loss": float(loss),
-        "regularized_loss": float(loss + ridge / 2),
+        "regularized_loss": float(add_ridge(loss, neurons, layer)),
         "gradient_norm": float(gradient.norm()),
     }

@@ -38,7 +38,7 @@ from gibbs import (
     kernel,
     outputs,
 )
-from gibbs.model.energy import feature_gradient
+from gibbs.model.energy import add_ridge, feature_gradient
 from gibbs.solver.conditional import Conditional
 from gibbs.solver.dual import TILE, dual_value_at, tiles
 from gibbs.solver.replays import jackknife
@@ -183,9 +183,8 @@ class Law:
     @property
     def regularized_loss(self) -> float:
         """L_{lambda,n}, Eq. 4."""
-        ridge = self.problem.decay * self.mean_square
-        ridge += self.lambda_w * float(self.w.square().sum())
-        return self.loss + ridge / 2
+        layer = (self.lambda_w, float(self.w.square().sum()))
+        return add_ridge(self.loss, (self.problem.decay, self.mean_square), layer)
 
     @property
     def gradient_w(self) -> Tensor:

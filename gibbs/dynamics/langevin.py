@@ -16,7 +16,7 @@ from gibbs.dynamics.noise import check_scheme
 from gibbs.dynamics.snapshot import RecordCallback, Snapshot, Stateful, packed, unpack
 from gibbs.dynamics.step_sizes import Schedule, StepSize, StepSizes, temperatures
 from gibbs.model.checks import check_integer
-from gibbs.model.energy import data_loss, mean_square
+from gibbs.model.energy import add_ridge, data_loss, mean_square
 from gibbs.model.particles import Particles
 from gibbs.model.problem import Problem
 
@@ -297,11 +297,11 @@ def _measure(
 ) -> dict[str, float] | None:
     """The standard row of the history, or None where the run has diverged."""
     loss = dynamics.loss()
-    ridge = state.problem.decay * float(mean_square(state.particles))
-    row = {"step": float(state.step), "loss": loss, "regularized_loss": loss + ridge / 2}
+    regularized = add_ridge(loss, (state.problem.decay, float(mean_square(state.particles))))
+    row = {"step": float(state.step), "loss": loss, "regularized_loss": regularized}
     if dynamics.lambda_w is not None:
-        square = float(state.problem.w.square().sum())
-        row["regularized_loss"] += dynamics.lambda_w / 2 * square
+        layer = (dynamics.lambda_w, float(state.problem.w.square().sum()))
+        row["regularized_loss"] = add_ridge(regularized, layer)
         row["layer_gradient_norm"] = float(dynamics.layer_gradient().norm())
     row["gradient_norm"] = dynamics.gradient_norm()
     if not all(math.isfinite(value) for value in row.values()):

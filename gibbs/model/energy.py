@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,7 @@ from gibbs.model.problem import Problem
 from gibbs.model.truncation import truncate, truncate_slope
 
 __all__ = [
+    "add_ridge",
     "data_loss",
     "feature_gradient",
     "first_variation",
@@ -20,6 +23,8 @@ __all__ = [
     "prior_energy",
     "regularized_loss",
 ]
+
+Scalar = TypeVar("Scalar", float, Tensor)
 
 
 def data_loss(outputs: Tensor, y: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -51,16 +56,31 @@ def mean_square(particles: Particles) -> Tensor:
     return (particles.a.square().sum() + particles.u.square().sum()) / len(particles)
 
 
+def add_ridge(loss: Scalar, *terms: tuple[float, Scalar]) -> Scalar:
+    r"""A loss with its L2 terms, each a weight lambda and a squared norm.
+
+    .. math:: L + \tfrac{1}{2} \textstyle\sum_k \lambda_k |\cdot|_k^2
+
+    The regularised loss (Eq. 4) is L_n with lambda_rho, E|theta|^2 and with lambda_w, |W|_F^2.
+
+    Examples
+    --------
+    >>> add_ridge(1.0, (0.5, 4.0), (2.0, 3.0))
+    5.0
+    """
+    return loss + sum(weight * square for weight, square in terms) / 2
+
+
 def regularized_loss(problem: Problem, particles: Particles, lambda_w: float = 0.0) -> Tensor:
-    """Regularised loss, Eq. 4: L_n + lambda_w/2 |W|_F^2 + lambda_rho/2 E|theta|^2, a scalar.
+    """Regularised loss (Eq. 4), a scalar: :func:`add_ridge` of all terms.
 
     `lambda_w` is 0 by default: in stage one W is fixed and its term is a constant. The
     entropy of the free energy (Eq. 5) is not in it: a finite cloud has none.
     """
     h = features(problem.x, particles, problem.sigma, problem.truncation)
     loss = data_loss(outputs(h, problem.w, problem.gamma), problem.y, problem.sample_weight)
-    ridge = problem.decay * mean_square(particles) + lambda_w * problem.w.square().sum()
-    return loss + ridge / 2
+    layer = (lambda_w, problem.w.square().sum())
+    return add_ridge(loss, (problem.decay, mean_square(particles)), layer)
 
 
 def feature_gradient(
