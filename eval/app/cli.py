@@ -25,6 +25,7 @@ from eval.app.report.report import refresh
 from eval.app.run import runs
 from eval.app.run.config import USES, RunConfig, facts_of
 from eval.app.run.model_store import read_model
+from eval.app.run.network_options import network_options
 from eval.app.run.predict import column_of, feature_matrix, predictions
 from eval.app.run.recorder import Stopper
 from eval.app.run.resumable import forget, resumable, take_up
@@ -72,7 +73,7 @@ main.add_command(study)
 @main.command()
 @click.option(
     "--data",
-    default="separable",
+    default=RunConfig.data,
     show_default=True,
     metavar="NAME|FILE",
     help="separable, a data set such as digits, a CSV, TSV, Parquet or NPZ file, openml:NUMBER, "
@@ -81,11 +82,11 @@ main.add_command(study)
 @file_options
 @click.option("--out", type=click.Path(path_type=Path), help="Folder [default: runs/NAME].")
 @click.option("--force", is_flag=True, help="Replace the folder of an earlier run.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=RunConfig.seed, show_default=True)
 @click.option(
     "--repeats",
     type=click.IntRange(1),
-    default=1,
+    default=RunConfig.repeats,
     show_default=True,
     help="Repeat with seeds seed, seed+1, ...: fresh data or another split, another start.",
 )
@@ -94,49 +95,39 @@ main.add_command(study)
     is_flag=True,
     help="Add raw inputs, untrained neurons and shuffled labels.",
 )
-@click.option("--test-size", type=float, default=0.4, show_default=True, help="Held-out share.")
 @click.option(
-    "--n-samples", type=click.IntRange(2), default=400, show_default=True, help="n, to train on."
-)
-@click.option("--n-features", type=click.IntRange(1), default=20, show_default=True, help="d.")
-@click.option("--n-classes", type=click.IntRange(2), default=4, show_default=True, help="q.")
-@click.option("--margin", type=float, default=0.05, show_default=True, help="tau/M.")
-@click.option(
-    "--n-test", type=click.IntRange(1), default=20_000, show_default=True, help="To test on."
+    "--test-size",
+    type=float,
+    default=RunConfig.test_size,
+    show_default=True,
+    help="Held-out share.",
 )
 @click.option(
-    "--solver",
-    type=click.Choice(["langevin", "gibbs"]),
-    help="Stage one: noisy dynamics, or the Gibbs minimizer itself with a certificate "
-    "[default: langevin]",
+    "--n-samples",
+    type=click.IntRange(2),
+    default=RunConfig.n_samples,
+    show_default=True,
+    help="n, to train on.",
 )
 @click.option(
-    "--stage-two",
-    type=click.Choice(["linear", "flow"]),
-    help="Stage two: W by ridge regression, or neurons and W together by the joint noisy flow "
-    "[default: linear]",
+    "--n-features",
+    type=click.IntRange(1),
+    default=RunConfig.n_features,
+    show_default=True,
+    help="d.",
 )
-@click.option("--neurons", "n_neurons", type=int, help="N.")
-@click.option("--hidden-features", "n_hidden_features", type=int, help="p.")
-@click.option("--beta", type=float, help="Inverse temperature; inf for no noise.")
-@click.option("--gamma", type=float, help="Output scale.")
-@click.option("--lambda-rho", type=float, help="L2 weight of the neurons [default: 1/beta].")
-@click.option("--lambda-w", type=float, help="L2 weight of the linear layer [default: 1/beta].")
-@click.option("--activation", help="sigmoid, tanh, erf, softplus or relu.")
-@click.option("--truncation", type=float, help="Radius of the truncation of a.")
-@click.option("--steps", "max_iter", type=int, help="Steps of stage one.")
-@click.option("--flow-steps", "flow_max_iter", type=int, help="Of the flow [default: --steps].")
-@click.option("--step-size", type=float, help="[default: from the curvature]")
 @click.option(
-    "--scheme",
-    type=click.Choice(["euler", "leimkuhler_matthews"]),
-    help="How the noise enters a step [default: euler]",
+    "--n-classes", type=click.IntRange(2), default=RunConfig.n_classes, show_default=True, help="q."
 )
-@click.option("--batch-size", type=int, help="[default: all samples]")
-@click.option("--n-particles", type=int, help="Size of each draw.")
-@click.option("--tol", type=float, help="Relative gap to certify to.")
-@click.option("--intercept", type=float, help="Constant coordinate of the inputs; 0 for none.")
-@click.option("--center/--no-center", default=None, help="Subtract the training mean.")
+@click.option("--margin", type=float, default=RunConfig.margin, show_default=True, help="tau/M.")
+@click.option(
+    "--n-test",
+    type=click.IntRange(1),
+    default=RunConfig.n_test,
+    show_default=True,
+    help="To test on.",
+)
+@network_options
 @click.option(
     "--checkpoint",
     type=click.FloatRange(0),

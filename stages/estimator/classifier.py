@@ -63,24 +63,26 @@ class TwoStageClassifier(
     Parameters
     ----------
     solver : {"langevin", "gibbs"}, default "langevin"
-        Stage one: noisy dynamics, or the Gibbs minimizer itself with a certificate
-        (:func:`gibbs.solve_gibbs`; the parameters from `max_iter` to `batch_size` are then
-        not used).
+        Stage one: noisy dynamics, or the Gibbs minimizer itself with a certificate. The latter is
+        :func:`gibbs.solve_gibbs`, which does not use the parameters from `max_iter` to
+        `scheme`.
     stage_two : {"linear", "flow"}, default "linear"
         Stage two: "linear" is the exact ridge solution of W; "flow" moves neurons and W together
         by the joint noisy flow (Eq. 20).
     n_hidden_features : int or "auto", default "auto"
-        p, the number of features; at least the number of classes q. "auto" is max(16, 2q).
+        p, the number of features, at least the number of classes q. "auto" is max(16, 2q).
     n_neurons : int, default 1000
-        N.
+        N, the number of neurons.
     beta : float, default 1e4
         Inverse temperature; inf means no noise, and then `lambda_rho` must be given.
     gamma : float, default 1
         Output scale.
-    lambda_rho, lambda_w : float, optional
-        L2 weights of the neurons and of W; None means 1/beta (for `lambda_w` at beta = inf:
-        `lambda_rho`).
+    lambda_rho : float, optional
+        L2 weight of the neurons; None means 1/beta.
+    lambda_w : float, optional
+        L2 weight of W; None means 1/beta, or `lambda_rho` at beta = inf.
     activation : {"sigmoid", "tanh", "erf", "softplus", "relu"}, default "tanh"
+        sigma, the activation: sigmoid, tanh, erf, softplus or relu.
     truncation : float, optional
         Radius of the smooth truncation of a; None means no truncation.
     max_iter : int, default 1000
@@ -88,11 +90,12 @@ class TwoStageClassifier(
     flow_max_iter : int, optional
         Steps of the stage two "flow"; None means `max_iter`.
     step_size : float, "auto" or callable, default "auto"
-        See :func:`gibbs.run_langevin`; of both stages.
+        Step size of the dynamics of both stages; "auto" takes it from the curvature of the loss.
+        See :func:`gibbs.run_langevin`.
     batch_size : int, optional
-        Samples a step; None means all.
+        Samples a step; None means all samples.
     scheme : {"euler", "leimkuhler_matthews"}, default "euler"
-        How the noise enters a step, see :class:`gibbs.dynamics.noise.Scheme`.
+        How the noise enters a step. See :class:`gibbs.dynamics.noise.Scheme`.
     n_particles : int, default 20_000
         Points of each sample of the solver "gibbs".
     tol : float, default 1e-2

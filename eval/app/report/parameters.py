@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from eval.app.run.config import DYNAMICS
 from eval.app.run.run_folder import StoredRun
 
 __all__ = ["parameters_used"]
 
 OF_GIBBS = ("n_particles", "tol")
-OF_LANGEVIN = ("max_iter", "step_size", "batch_size", "scheme")
+OF_LANGEVIN = ("max_iter", *DYNAMICS)
 
 
 def parameters_used(run: StoredRun) -> list[tuple[str, str]]:

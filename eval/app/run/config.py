@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from eval.app.shared.options import DRAWN, OUT, TABLES, Facts, Use, Uses, recorded
 from eval.data.loading import options_of
 from stages import TwoStageClassifier
+from stages.noisy_steps import NoisySteps
 
-__all__ = ["USES", "Kind", "RunConfig", "facts_of"]
+__all__ = ["DYNAMICS", "USES", "Kind", "RunConfig", "facts_of"]
 
 Kind = Literal["separable", "distribution", "data set"]
 """Kinds of data: our law, built from its parameters; a user's law; or samples."""
@@ -78,6 +79,9 @@ def facts_of(config: RunConfig, kind: Kind, **others: Any) -> Facts:
     }
 
 
+DYNAMICS = tuple(f.name for f in fields(NoisySteps) if f.name in TwoStageClassifier().get_params())
+"""Parameters of the network that are options of the dynamics, beside the numbers of steps."""
+
 _SEPARABLE = Use("is for --data separable", lambda facts: facts["separable"], "data")
 _DYNAMICS = Use(
     "is for steps of the dynamics, with --solver langevin or --stage-two flow",
@@ -98,7 +102,7 @@ USES: Uses = {
         lambda facts: facts["steps"],
     ),
     "flow_max_iter": Use("is for --stage-two flow", lambda facts: facts["flow"]),
-    **dict.fromkeys(("step_size", "batch_size", "checkpoint"), _DYNAMICS),
+    **dict.fromkeys((*DYNAMICS, "checkpoint"), _DYNAMICS),
     "scheme": Use(
         "is for noisy steps of the dynamics, with --solver langevin or --stage-two flow and a "
         "finite --beta",

@@ -14,6 +14,8 @@ from eval.data.laws import draw_samples
 from eval.data.synthetic import SeparableDistribution
 from stages import TwoStageClassifier
 
+DEFAULTS = TwoStageClassifier().get_params()
+
 __all__ = ["STUDY", "Job", "JobResult", "StudyConfig", "check_config", "run_job"]
 
 STUDY = "generalization"
@@ -31,9 +33,9 @@ class StudyConfig:
     n_classes: int = 4
     n_test: int = 20_000
     neurons: int = 500
-    steps: int = 1000
-    beta: float = 1e4
-    gamma: float = 1.0
+    steps: int = DEFAULTS["max_iter"]
+    beta: float = DEFAULTS["beta"]
+    gamma: float = DEFAULTS["gamma"]
     activation: str = "sigmoid"
 
     def jobs(self) -> list[Job]:
