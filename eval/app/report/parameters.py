@@ -23,7 +23,8 @@ def parameters_used(run: StoredRun) -> list[tuple[str, str]]:
         if name in _unused(given):
             text = "not used"
         elif value in ("auto", None):
-            text = f"{'default' if value is None else value}: {chosen[name]}"
+            text = "default" if value is None else value
+            text += f": {chosen[name]}" if name in chosen else ""
         else:
             text = f"{value:g}" if isinstance(value, float) else str(value)
         rows.append((name, text))

@@ -1,5 +1,6 @@
 """Fitted classifiers in files: the same to the last bit, and nothing but a sound file is read."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -19,7 +20,7 @@ from support.seeds import shifted
 from gibbs import Annealed, Piecewise
 from stages import TwoStageClassifier, load_model, save_model
 from stages.estimator import storage
-from stages.estimator.packing import packed
+from stages.estimator.packing import RECORDS, packed
 
 X, Y = load_iris(return_X_y=True)
 X, Y = X[::3], Y[::3]
@@ -253,3 +254,22 @@ def test_a_sealed_file_with_other_content_is_refused(tree, path):
     path.write_bytes(sealed(archive_of(tree=text)))
     with pytest.raises(ValueError, match="is not a valid model file"):
         load_model(path)
+
+
+def test_the_records_of_format_1_have_these_fields():
+    fields = {kind.__name__: [f.name for f in dataclasses.fields(kind)] for kind in RECORDS}
+    # Other names are another format: raise FORMAT, and say so here.
+    assert storage.FORMAT == 1
+    assert {name: " ".join(names) for name, names in fields.items()} == {
+        "Certificate": "dual primal gap gap_stderr dual_stderr method effective_size n_replays "
+        "certified reason phase_masses bounded prior_energy",
+        "GibbsMeasure": "problem dual coefficients points weights log_z basis phases replays",
+        "Mixture": "shares means factors",
+        "Particles": "a u",
+        "Phases": "regions groups level numbers masses chosen",
+        "Problem": "x y w beta gamma lambda_rho activation truncation sample_weight",
+        "Trained": "settings intercept dtype",
+        "Annealed": "first scale power",
+        "Cosine": "first last n_steps",
+        "Piecewise": "sizes starts",
+    }
