@@ -89,10 +89,13 @@ def read_matrix(values: Values, name: str) -> Array:
     return matrix
 
 
-def check_matrix(array: NDArray[Any], name: str) -> None:
-    """Raise ValueError where an array is no matrix, or is empty."""
-    if array.ndim != 2 or not array.size:
-        raise ValueError(f"{name} must be a matrix that is not empty, got shape {array.shape}")
+def check_matrix(array: Any, name: str, n: int | None = None) -> None:
+    """Raise ValueError where an array or frame is no matrix, is empty, or has not n rows."""
+    if array.ndim != 2 or not array.size or (n is not None and len(array) != n):
+        rows = "" if n is None else f" of {n} rows"
+        raise ValueError(
+            f"{name} must be a matrix{rows} that is not empty, got shape {array.shape}"
+        )
 
 
 def check_finite(name: str, *values: Any) -> None:
@@ -101,7 +104,7 @@ def check_finite(name: str, *values: Any) -> None:
         raise ValueError(f"{name} must be finite, got NaN or inf")
 
 
-def check_entries(array: NDArray[Any], name: str, n: int, per: str) -> None:
+def check_entries(array: Any, name: str, n: int, per: str) -> None:
     """Raise ValueError where an array does not have n entries, one per `per`."""
     if array.shape != (n,):
         raise ValueError(f"{name} must have one entry per {per}, ({n},), got shape {array.shape}")

@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.data.dataset import Dataset
-from eval.reading import Values, as_array
+from eval.reading import Values, as_array, check_entries, check_matrix
 
 __all__ = [
     "DECIMAL_COMMA",
     "Origin",
     "array_dataset",
-    "check_shapes",
     "checked_arrays",
     "checked_labels",
     "not_finite",
@@ -82,9 +81,10 @@ def checked_arrays(
         If shapes, types or values are not usable; the message names the origin.
     """
     x, y = as_array(x, f"{origin.name}: X"), as_array(y, f"{origin.name}: y")
-    check_shapes(origin, x, y, n)
+    check_matrix(x, f"{origin.name}: X", n)
     if x.dtype.kind not in "biuf":
         raise ValueError(f"{origin.name}: X must be numeric, got dtype {x.dtype}")
+    check_entries(y, f"{origin.name}: y", len(x), "row of X")
     names = names or tuple(f"x{j}" for j in range(x.shape[1]))
     if len(names) != x.shape[1]:
         raise ValueError(f"{origin.name}: {len(names)} feature names for {x.shape[1]} columns")
@@ -92,14 +92,6 @@ def checked_arrays(
     for row, column in np.argwhere(~np.isfinite(numbers))[:1]:
         raise origin.error(row, names[column], not_finite(float(numbers[row, column])))
     return numbers, checked_labels(origin, "y", y), names
-
-
-def check_shapes(origin: Origin, x: Any, y: Any, n: int | None = None) -> None:
-    """Raise ValueError where x is not (n, d), or y not (n,); None takes any n."""
-    if x.ndim != 2 or 0 in x.shape or len(x) != (n or len(x)):
-        raise ValueError(f"{origin.name}: X must have shape ({n or 'n'}, d), got {x.shape}")
-    if y.shape != (len(x),):
-        raise ValueError(f"{origin.name}: y must have shape ({len(x)},), got {y.shape}")
 
 
 def checked_labels(origin: Origin, column: str, labels: NDArray[Any]) -> NDArray[Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from eval.data.arrays import Origin, array_dataset, check_shapes
+from eval.data.arrays import Origin, array_dataset
 from eval.data.dataset import Dataset, Distribution
 from eval.data.frames import frame_dataset
 from eval.data.laws import try_law
 from eval.data.torch_data import from_torch, is_torch
-from eval.reading import as_array
+from eval.reading import as_array, check_entries, check_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,5 +61,6 @@ def _frame_pair(name: str, x: pd.DataFrame, y: Any) -> Dataset:
     if isinstance(y, pd.Series) and len(y) == len(x) and not x.index.equals(y.index):
         raise ValueError(f"{name}: X and y must have the same index")
     labels = y if isinstance(y, pd.Series) else as_array(y, f"{name}: y")
-    check_shapes(Origin(name), x, labels)
+    check_matrix(x, f"{name}: X")
+    check_entries(labels, f"{name}: y", len(x), "row of X")
     return frame_dataset(Origin(name), name, x, pd.Series(labels))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from eval.data.arrays import Origin, array_dataset
 from eval.data.dataset import Dataset
 from eval.extras import needed
+from eval.reading import check_matrix
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +51,7 @@ def npz_frame(path: Path) -> pd.DataFrame:
     (pandas,) = needed("reading NPZ files", "pandas")
     with _opened_npz(path) as archive:
         x = _member(path, archive, "X")
-        if x.ndim != 2:
-            raise ValueError(f"{path}: X must have shape (n, d), got {x.shape}")
+        check_matrix(x, f"{path}: X")
         frame: pd.DataFrame = pandas.DataFrame(x, columns=[f"x{j}" for j in range(x.shape[1])])
         return frame.assign(y=_member(path, archive, "y")) if "y" in archive.files else frame
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
 
+from eval.reading import check_entries, read_numbers
 from eval.separability.margins import largest_margin
 from gibbs.model.checks import check_integer
 
@@ -296,9 +297,8 @@ def _read_weights(weights: ArrayLike | None, q: int) -> NDArray[np.float64] | No
     """Weights of sum 1."""
     if weights is None:
         return None
-    shares = np.asarray(weights, dtype=np.float64)
-    if shares.shape != (q,):
-        raise ValueError(f"weights must have shape ({q},), got {shares.shape}")
+    shares = read_numbers(weights, "weights")
+    check_entries(shares, "weights", q, "class")
     if not (shares.min() > 0 and np.isfinite(shares.sum())):
         raise ValueError(f"weights must be finite and > 0, got {shares.tolist()}")
     return np.asarray(shares / shares.sum())

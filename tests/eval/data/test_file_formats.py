@@ -34,7 +34,9 @@ def test_tables_for_prediction_that_cannot_be_read_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"data\.csv: cannot be read as CSV: line 2 has 2 fields"):
         read_table(saved(tmp_path, "a\n1,2\n"))
     np.savez(tmp_path / "data.npz", X=Y)
-    with pytest.raises(ValueError, match=r"data\.npz: X must have shape \(n, d\), got \(4,\)"):
+    with pytest.raises(
+        ValueError, match=r"data\.npz: X must be a matrix that is not empty, got shape \(4,\)"
+    ):
         read_table(tmp_path / "data.npz")
 
 

@@ -51,13 +51,25 @@ def changed(value):
 
 
 SPOILED = {
-    "one dimension": (lambda x, y: (x[:, 0], y), r"X must have shape \({n}, d\), got \({n},\)"),
-    "a row less": (lambda x, y: (x[1:], y[1:]), r"X must have shape \({n}, d\), got \({m}, 2\)"),
-    "no columns": (lambda x, y: (x[:, :0], y), r"X must have shape \({n}, d\), got \({n}, 0\)"),
-    "a label less": (lambda x, y: (x, y[1:]), r"y must have shape \({n},\), got \({m},\)"),
+    "one dimension": (
+        lambda x, y: (x[:, 0], y),
+        r"X must be a matrix of {n} rows that is not empty, got shape \({n},\)",
+    ),
+    "a row less": (
+        lambda x, y: (x[1:], y[1:]),
+        r"X must be a matrix of {n} rows that is not empty, got shape \({m}, 2\)",
+    ),
+    "no columns": (
+        lambda x, y: (x[:, :0], y),
+        r"X must be a matrix of {n} rows that is not empty, got shape \({n}, 0\)",
+    ),
+    "a label less": (
+        lambda x, y: (x, y[1:]),
+        r"y must have one entry per row of X, \({n},\), got shape \({m},\)",
+    ),
     "labels one-hot": (
         lambda x, y: (x, np.eye(2)[y]),
-        r"y must have shape \({n},\), got \({n}, 2\)",
+        r"y must have one entry per row of X, \({n},\), got shape \({n}, 2\)",
     ),
     "NaN": (changed(np.nan), r"row 5, column 'x1': features must be finite numbers, got nan"),
     "infinity": (changed(-np.inf), r"row 5, column 'x1': .* finite numbers, got -inf"),
@@ -188,9 +200,12 @@ COMMANDS = ("run", "check", "compare", "compare --tuned")
 @pytest.mark.parametrize(
     ("law", "message"),
     [
-        ("Flat", "sample(200, 0): X must have shape (200, d), got (200,)"),
+        (
+            "Flat",
+            "sample(200, 0): X must be a matrix of 200 rows that is not empty, got shape",
+        ),
         ("Deaf", "sample(200, 1) gave the same samples as sample(200, 0)"),
-        ("Late", "X must have shape (40, d), got (39, 2)"),
+        ("Late", "X must be a matrix of 40 rows that is not empty, got shape (39, 2)"),
     ],
 )
 def test_every_command_refuses_them(law, message, command, tmp_path, monkeypatch):

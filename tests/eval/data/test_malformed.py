@@ -234,18 +234,23 @@ FILES = {
     "one array": ("a.npz", npy(X), {}, "a.npz: cannot be read as NPZ: not an archive of arrays"),
     "no y": ("a.npz", npz(X=X), {}, "a.npz: no array 'y'; there are X"),
     "no X": ("a.npz", npz(data=X, y=Y), {}, "a.npz: no array 'X'; there are data, y"),
-    "lengths": ("a.npz", npz(X=X, y=Y[:5]), {}, r"a.npz: y must have shape \(150,\), got \(5,\)"),
+    "lengths": (
+        "a.npz",
+        npz(X=X, y=Y[:5]),
+        {},
+        r"a.npz: y must have one entry per row of X, \(150,\), got shape \(5,\)",
+    ),
     "dimensions": (
         "a.npz",
         npz(X=X[:, :, None], y=Y),
         {},
-        r"X must have shape \(n, d\), got \(150, 4",
+        r"X must be a matrix that is not empty, got shape \(150, 4",
     ),
     "one-hot": (
         "a.npz",
         npz(X=X, y=np.eye(3)[Y]),
         {},
-        r"y must have shape \(150,\), got \(150, 3\)",
+        r"y must have one entry per row of X, \(150,\), got shape \(150, 3\)",
     ),
     "pickled": (
         "a.npz",

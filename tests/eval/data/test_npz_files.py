@@ -25,10 +25,22 @@ def test_npz_gives_back_the_same_bits(key, frame, tmp_path):
 REFUSED_ARRAYS = {
     "no X": ({"data": X, "y": Y}, r"no array 'X'; there are data, y"),
     "no y": ({"X": X}, r"no array 'y'; there are X"),
-    "images": ({"X": np.ones((4, 2, 2)), "y": Y}, r"X must have shape \(n, d\), got \(4, 2, 2\)"),
-    "no samples": ({"X": np.ones((0, 2)), "y": Y}, r"X must have shape \(n, d\), got \(0, 2\)"),
-    "column of labels": ({"X": X, "y": Y[:, None]}, r"y must have shape \(4,\), got \(4, 1\)"),
-    "fewer labels": ({"X": X, "y": Y[1:]}, r"y must have shape \(4,\), got \(3,\)"),
+    "images": (
+        {"X": np.ones((4, 2, 2)), "y": Y},
+        r"X must be a matrix that is not empty, got shape \(4, 2, 2\)",
+    ),
+    "no samples": (
+        {"X": np.ones((0, 2)), "y": Y},
+        r"X must be a matrix that is not empty, got shape \(0, 2\)",
+    ),
+    "column of labels": (
+        {"X": X, "y": Y[:, None]},
+        r"y must have one entry per row of X, \(4,\), got shape \(4, 1\)",
+    ),
+    "fewer labels": (
+        {"X": X, "y": Y[1:]},
+        r"y must have one entry per row of X, \(4,\), got shape \(3,\)",
+    ),
     "text": ({"X": X.astype(str), "y": Y}, r"X must be numeric, got dtype <U32"),
     "complex": ({"X": X + 1j, "y": Y}, r"X must be numeric, got dtype complex128"),
     "nan": ({"X": X * [1, np.nan], "y": Y}, r"row 1, column 'x1': features.*finite.*got nan"),

@@ -231,7 +231,7 @@ def test_one_call_takes_the_options_of_the_law():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weights": [1, 2]}, r"weights must have shape \(4,\), got \(2,\)"),
+        ({"weights": [1, 2]}, r"weights must have one entry per class, \(4,\), got shape \(2,\)"),
         ({"weights": [1, 2, 0, 1]}, "weights must be finite and > 0"),
         ({"n_informative": 2}, "n_informative must be >= 3 and <= n_classes = 4, got 2"),
         ({"noise": "cauchy"}, "noise must be one of uniform, gaussian, student, got 'cauchy'"),
