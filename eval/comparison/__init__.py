@@ -1,9 +1,9 @@
 """Cross-validation of the network beside other classifiers.
 
-`folds` runs every method on the same folds, and `baselines` lists the methods. In a tuned
-comparison `spaces` says which candidates a method has, `nested` chooses among them without the
-outer test samples, `ranking` says which differences the folds can tell apart, and `memory`
-reads the peak of the process.
+`records` measures a classifier on one split, `folds` runs every method on the same folds, and
+`baselines` lists the methods. In a tuned comparison `spaces` says which candidates a method has,
+`nested` chooses among them without the outer test samples, `ranking` says which differences the
+folds can tell apart, and `memory` reads the peak of the process.
 """
 
 from eval.comparison.baselines import baseline_models, comparison_models

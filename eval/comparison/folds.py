@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, train_test_split
-from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_X_y
 from sklearn.utils.multiclass import check_classification_targets
@@ -21,98 +18,23 @@ from eval.accuracy import (
     Interval,
     error_interval,
     mean_interval,
-    mismatch_error,
     mismatch_interval,
 )
-from eval.collapse.metrics import nc1
 from eval.comparison.baselines import comparison_models
+from eval.comparison.records import FoldRecord, MethodSummary, Parts, measure_fold, summarize
 from stages import TwoStageClassifier
 
 __all__ = [
     "OURS",
     "RANDOM_FEATURES",
     "Comparison",
-    "FoldRecord",
-    "MethodSummary",
-    "Parts",
     "compare_baselines",
     "gather",
-    "hidden_activations",
-    "measure_fold",
     "stratified_splits",
 ]
 
 OURS = "two-stage network"
 RANDOM_FEATURES = "random features + ridge"
-
-Parts = tuple[NDArray[np.float64], NDArray[Any], NDArray[np.float64], NDArray[Any]]
-"""Training samples and labels, test samples and labels."""
-
-_ACTIVATIONS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
-    "identity": lambda z: z,
-    "logistic": expit,
-    "tanh": np.tanh,
-    "relu": lambda z: np.maximum(z, 0),
-}
-
-
-@dataclass(frozen=True)
-class FoldRecord:
-    """One method on one fold. Errors are mismatch errors (balanced by class).
-
-    Attributes
-    ----------
-    method : str
-    fold : int
-        From 0.
-    n_train, n_test : int
-    train_error, test_error : float
-    test_error_low, test_error_high : float
-        95 % interval of the test error for this one classifier, from the test samples alone.
-    fit_seconds, predict_seconds : float
-        The latter for the test samples.
-    nc1_inputs : float or None
-        NC1 of the test samples as the method sees them.
-    nc1_train, nc1_test : float or None
-        NC1 of the method's features: the last hidden layer of an MLP, h(x) of the two-stage
-        network. None for a method without features, and where NC1 is not defined because
-        all features are equal.
-    """
-
-    method: str
-    fold: int
-    n_train: int
-    n_test: int
-    train_error: float
-    test_error: float
-    test_error_low: float
-    test_error_high: float
-    fit_seconds: float
-    predict_seconds: float
-    nc1_inputs: float | None
-    nc1_train: float | None
-    nc1_test: float | None
-
-
-@dataclass(frozen=True)
-class MethodSummary:
-    """One method over all folds: means with 95 % intervals, NaN for one fold and for equal values.
-
-    `test_error` has its interval for one fold too, see :func:`eval.accuracy.error_interval`.
-    `difference` is the test error minus that of the two-stage network, paired by fold, see
-    :func:`eval.mean_interval` with the overlap of the folds; None for the network itself.
-    NC1 is None as in :class:`FoldRecord`.
-    """
-
-    method: str
-    train_error: Interval
-    test_error: Interval
-    difference: Interval | None
-    nc1_inputs: Interval | None
-    nc1_train: Interval | None
-    nc1_test: Interval | None
-    fit_seconds: float
-    predict_seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,19 +118,12 @@ class Comparison:
         return tuple(self._summarize(method) for method in self.methods)
 
     def _summarize(self, method: str) -> MethodSummary:
-        records = self.of(method)
-        return MethodSummary(
+        return summarize(
             method,
-            train_error=mean_interval(
-                [record.train_error for record in records], overlap=self.overlap, within=(0, 1)
-            ),
+            self.of(method),
+            self.overlap,
             test_error=self.test_error(method),
             difference=None if method == OURS else self.difference(method),
-            nc1_inputs=_mean_where_defined([record.nc1_inputs for record in records], self.overlap),
-            nc1_train=_mean_where_defined([record.nc1_train for record in records], self.overlap),
-            nc1_test=_mean_where_defined([record.nc1_test for record in records], self.overlap),
-            fit_seconds=float(np.mean([record.fit_seconds for record in records])),
-            predict_seconds=float(np.mean([record.predict_seconds for record in records])),
         )
 
 
@@ -319,15 +234,6 @@ def gather(
     )
 
 
-def hidden_activations(mlp: MLPClassifier, X: ArrayLike) -> NDArray[np.float64]:
-    """Activations (n, width) of the last hidden layer of a fitted multilayer perceptron."""
-    hidden = np.asarray(X, dtype=np.float64)
-    activation = _ACTIVATIONS[mlp.activation]
-    for weights, bias in zip(mlp.coefs_[:-1], mlp.intercepts_[:-1], strict=True):
-        hidden = activation(hidden @ weights + bias)
-    return hidden
-
-
 def _methods(
     random_state: int,
     models: Mapping[str, Any] | None,
@@ -393,49 +299,3 @@ def _prepare(
         scaler = StandardScaler().fit(x)
         x, x_test = scaler.transform(x), scaler.transform(x_test)
     return x, y, x_test, y_test
-
-
-def measure_fold(
-    method: str, model: Any, fold: int, parts: Parts
-) -> tuple[FoldRecord, NDArray[Any]]:
-    """Fit `model` on the training part; return what was measured, and the test predictions."""
-    x, y, x_test, y_test = parts
-    start = time.perf_counter()
-    model.fit(x, y)
-    fitted = time.perf_counter()
-    predicted = model.predict(x_test)
-    done = time.perf_counter()
-    error, low, high = mismatch_interval(y_test, predicted)
-    record = FoldRecord(
-        method,
-        fold,
-        len(x),
-        len(x_test),
-        train_error=mismatch_error(y, model.predict(x)),
-        test_error=error,
-        test_error_low=low,
-        test_error_high=high,
-        fit_seconds=fitted - start,
-        predict_seconds=done - fitted,
-        nc1_inputs=_nc1_where_defined(x_test, y_test),
-        nc1_train=_nc1_where_defined(_features(model, x), y),
-        nc1_test=_nc1_where_defined(_features(model, x_test), y_test),
-    )
-    return record, predicted
-
-
-def _features(model: Any, x: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    if isinstance(model, TwoStageClassifier):
-        return model.transform(x)
-    return hidden_activations(model, x) if isinstance(model, MLPClassifier) else None
-
-
-def _nc1_where_defined(features: NDArray[np.float64] | None, y: NDArray[Any]) -> float | None:
-    if features is None or not np.ptp(features, axis=0).any():
-        return None
-    return nc1(features, y)
-
-
-def _mean_where_defined(values: Sequence[float | None], overlap: float) -> Interval | None:
-    numbers = [value for value in values if value is not None]
-    return mean_interval(numbers, overlap=overlap, within=(0, 1)) if numbers else None

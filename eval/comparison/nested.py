@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 import warnings
@@ -22,13 +21,11 @@ from eval.accuracy import mismatch_error
 from eval.comparison.folds import (
     OURS,
     Comparison,
-    FoldRecord,
-    Parts,
     gather,
-    measure_fold,
     stratified_splits,
 )
 from eval.comparison.memory import peak_memory, reset_peak
+from eval.comparison.records import FoldRecord, Parts, measure_fold
 from eval.comparison.spaces import Method, tuned_methods
 
 __all__ = [
@@ -62,7 +59,7 @@ HELD_OUT = 1000
 _Split = tuple[NDArray[np.intp], NDArray[np.intp]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TunedRecord(FoldRecord):
     """One tuned method on one outer fold; `fit_seconds` is that of the final fit.
 
@@ -262,7 +259,7 @@ def tune_fold(
         warnings.simplefilter("always", ConvergenceWarning)
         record, predicted = measure_fold(method.name, model, fold, parts)
     tuned = TunedRecord(
-        **{each.name: getattr(record, each.name) for each in dataclasses.fields(record)},
+        **vars(record),
         n_candidates=len(errors),
         chosen=chosen,
         settings=", ".join(f"{name}={value}" for name, value in method.candidates[chosen].items()),

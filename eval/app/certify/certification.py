@@ -15,11 +15,11 @@ from eval.app.certify.marginals import Marginals, compare_marginals, log_tilts_o
 from eval.app.certify.warmer import Warmer, find_warmer
 from eval.app.run.config import RunConfig
 from eval.app.run.model_store import read_model
-from eval.app.run.run_folder import StoredRun
 from eval.app.run.splits import Split, draw_split
 from eval.app.shared.certificates import certificate_fields, finite
+from eval.app.shared.endings import Stopped
 from eval.app.shared.formats import versions
-from eval.app.shared.signals import Stopped
+from eval.app.shared.run_folder import StoredRun
 from eval.distances.function_space import FeatureError, feature_error
 from eval.distances.stein import SteinDiscrepancy, gibbs_stein_discrepancy
 from gibbs import (

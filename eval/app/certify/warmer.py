@@ -1,4 +1,4 @@
-"""Search for a lower beta at which both bounds of a run are better than the trivial ones."""
+"""Search for a lower beta at which both bounds of a run are better trivial ones."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,19 +12,26 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.preprocessing import StandardScaler
 
-from eval.app.shared.file_options import file_options
-from eval.app.shared.folders import check_folder, explained, staged_folder
-from eval.app.shared.formats import dump, number, versions
+from eval.app.check.separability_figure import draw_separability
+from eval.app.shared.formats import number, versions, write_files
 from eval.app.shared.options import (
+    Output,
+    config_options,
+    data_option,
+    file_options,
+    output_options,
+    setting,
+)
+from eval.app.shared.sources import find_source, samples_of
+from eval.app.shared.uses import (
     DRAWN,
-    OUT,
     TABLES,
     Uses,
     only_where_used,
     recorded,
     refuse_unused,
 )
-from eval.app.shared.sources import find_source, samples_of
+from eval.app.shared.workspace import check_folder
 from eval.data.dataset import Dataset, Distribution
 from eval.data.loading import options_of
 from eval.separability.margins import (
@@ -48,8 +54,8 @@ class CheckConfig:
     index: str | None = None
     separator: str | None = None
     standardize: bool | None = None
-    n_samples: int = 400
-    seed: int = 0
+    n_samples: int = setting(400, "n.", least=2)
+    seed: int = setting(0, least=0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,17 +70,15 @@ class Checked:
     with_intercept: Separability
 
 
-USES: Uses = {**TABLES, "n_samples": DRAWN, "seed": DRAWN, "force": OUT}
+USES: Uses = {**TABLES, "n_samples": DRAWN, "seed": DRAWN}
 
 
 @only_where_used(USES)
 @click.command()
 @click.argument("file", metavar="[FILE]", required=False)
-@click.option(
-    "--data",
-    metavar="NAME|FILE",
-    help="In place of FILE: separable, a data set such as digits, or MODULE:OBJECT for your own "
-    "Python loader or distribution.",
+@data_option(
+    "In place of FILE: separable, a data set such as digits, or MODULE:OBJECT for your own "
+    "Python loader or distribution."
 )
 @file_options
 @click.option(
@@ -82,28 +86,21 @@ USES: Uses = {**TABLES, "n_samples": DRAWN, "seed": DRAWN, "force": OUT}
     default=None,
     help="Scale columns to mean 0 and variance 1, or not [default: as gibbsnet run does].",
 )
-@click.option(
-    "--n-samples",
-    type=click.IntRange(2),
-    default=400,
-    show_default=True,
-    help="n.",
+@config_options(CheckConfig)
+@output_options(
+    out="Folder to write.",
+    force="Replace the folder of an earlier check.",
+    as_json="Print check.json, not the table.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.")
-@click.option("--force", is_flag=True, help="Replace the folder of an earlier check.")
-@click.option("--json", "as_json", is_flag=True, help="Print check.json, not the table.")
 @click.pass_context
 def check(
     context: click.Context,
     /,
     file: str | None,
     data: str | None,
-    out: Path | None,
-    force: bool,
-    as_json: bool,
+    output: Output,
     **options: Any,
-) -> None:
+) -> str:
     """Say whether every class of FILE is linearly separable from the others, and how far.
 
     One line a class, through the origin (Definition 5.2 of the paper) and with an intercept.
@@ -117,27 +114,23 @@ def check(
     gibbsnet check my.csv --target species
     gibbsnet check --data digits --out runs/digits-check
     """  # noqa: D301
-    with explained():
-        if (file is None) == (data is None):
-            raise ValueError("give either FILE or --data")
-        if out is not None:
-            check_folder(out, force=force)
-        config = CheckConfig(data=file or data or "", **options)
-        tables = {"data": config.data, "tables": options_of(config.data)}
-        refuse_unused(context, TABLES, tables)
-        source = load(config)
-        facts = {"out": out, "drawn": not isinstance(source, Dataset), **tables}
-        refuse_unused(context, USES, facts)
-        checked = execute(config, source)
-        if out is not None:
-            with staged_folder(out, force=force) as scratch:
-                _write(recorded(config, USES, facts), checked, scratch)
-    if as_json:
-        click.echo(json.dumps(_content(checked), indent=2, allow_nan=False))
-        return
-    click.echo(_report(checked))
-    if out is not None:
-        click.echo(f"written to {out}")
+    if (file is None) == (data is None):
+        raise ValueError("give either FILE or --data")
+    if output.out is not None:
+        check_folder(output.out, force=output.force)
+    config = CheckConfig(data=file or data or "", **options)
+    tables = {"data": config.data, "tables": options_of(config.data)}
+    refuse_unused(context, TABLES, tables)
+    source = load(config)
+    facts = {"drawn": not isinstance(source, Dataset), **tables}
+    refuse_unused(context, USES, facts)
+    checked = execute(config, source)
+    text = _report(checked)
+    if output.out is not None:
+        with output.workspace("check").staged() as scratch:
+            _write(recorded(config, USES, facts), checked, scratch)
+        text += f"\nwritten to {output.out}"
+    return output.text(_content(checked), text)
 
 
 def execute(config: CheckConfig, source: Dataset | Distribution | None = None) -> Checked:
@@ -226,11 +219,12 @@ def _sentence(how: str, found: Separability) -> str:
 
 
 def _write(config: dict[str, Any], checked: Checked, folder: Path) -> None:
-    from eval.app.check.separability_figure import draw_separability
-
-    dump(folder / "config.json", config | {"versions": versions()})
-    dump(folder / "check.json", _content(checked))
-    table(checked).rename(columns=_CSV_NAMES).to_csv(folder / "check.csv", index=False)
+    files = {
+        "config.json": config | {"versions": versions()},
+        "check.json": _content(checked),
+        "check.csv": table(checked).rename(columns=_CSV_NAMES),
+    }
+    write_files(folder, files)
     results = {"through the origin": checked.plain, "with intercept": checked.with_intercept}
     draw_separability(checked.x, checked.y, results, folder / "check.png")
 

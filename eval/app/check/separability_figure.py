@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from eval.app.shared.plots import COLOURS
+from eval.app.shared.plots import COLOURS, save_figure
 from eval.separability.margins import ClassSeparability, Separability, SeparabilityStatus
 
 __all__ = ["MOST_CLASSES", "draw_separability"]
@@ -47,9 +46,7 @@ def draw_separability(
         axes.set_ylabel("share")
     handles, labels = rows[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": path.stem}):
-        figure.savefig(path, dpi=110, metadata={"Software": None})
-        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    save_figure(figure, path)
 
 
 def _draw_class(

@@ -1,118 +1,35 @@
-"""`gibbsnet compare --tuned`: every method tuned alike, in parallel, resumable after a kill."""
+"""`gibbsnet compare --tuned`: one job is one method on one outer fold of one data set."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-import sys
-import time
-from dataclasses import dataclass
-from pathlib import Path
+import re
+from functools import partial
 from typing import Any
 
-import click
+import numpy as np
+from numpy.typing import NDArray
 
-from eval.app.compare.inputs import load_used
-from eval.app.compare.results import Result
-from eval.app.compare.tuned_jobs import fingerprint, measure, plan
-from eval.app.compare.tuned_tables import content, report, write
-from eval.app.shared.folders import explained, free_folder
-from eval.app.shared.formats import versions
-from eval.app.shared.job_folder import check_resume, job_folder
-from eval.app.shared.parallel import available_cores
-from eval.comparison import Method, tuned_methods
-from eval.comparison.folds import OURS
+from eval.app.compare.config import CompareConfig
+from eval.app.compare.tables import Result, write
+from eval.app.shared.workspace import Workspace
+from eval.comparison import Method, TunedRecord, outer_splits, tune_fold
+from eval.comparison.folds import Comparison, gather
 from eval.data.dataset import Dataset
 
-__all__ = ["TunedConfig", "execute", "run"]
+__all__ = ["execute_tuned"]
 
-METHODS = tuple(name for name in tuned_methods() if name != OURS)
-
-
-@dataclass(frozen=True)
-class TunedConfig:
-    """Everything that the numbers of a tuned comparison depend on; options by their names.
-
-    `n_samples` is for distributions, None without one. `methods` are those beside the two-stage
-    network, `neurons` and `steps` its size and its steps of stage one. For `repeats` None see
-    :func:`eval.comparison.default_repeats`, for `steps` None :func:`eval.comparison.tuned_methods`.
-    """
-
-    data: tuple[str, ...]
-    target: str | None = None
-    n_samples: int | None = None
-    folds: int = 5
-    repeats: int | None = None
-    seed: int = 0
-    methods: tuple[str, ...] = METHODS
-    neurons: int = 1000
-    steps: int | None = None
-
-    def spaces(self) -> dict[str, Method]:
-        """Methods by name with their candidates, ours first.
-
-        Raises
-        ------
-        ValueError
-            If `methods` are not different known ones.
-        """
-        if not set(self.methods) <= set(METHODS) or len(set(self.methods)) < len(self.methods):
-            raise ValueError(
-                f"--methods must be different ones of {', '.join(METHODS)}, with commas between, "
-                f"got {','.join(self.methods)!r}"
-            )
-        known = tuned_methods(self.neurons, self.steps)
-        return {name: known[name] for name in known if name in (OURS, *self.methods)}
+_Split = tuple[NDArray[np.intp], NDArray[np.intp]]
+_Measured = tuple[str, TunedRecord, NDArray[np.int64]]
 
 
-def run(context: click.Context, data: tuple[str, ...]) -> None:
-    """Run the comparison with the options of the command line."""
-    start = time.perf_counter()
-    options = context.params
-    out, resume, force = (options[name] for name in ("out", "resume", "force"))
-    with explained():
-        check_resume(out, resume=resume, force=force)
-        loaded, facts = load_used(context, data)
-        config = _config(data, options, drawn=facts["drawn"])
-        folder = out or free_folder("compare-tuned")
-        results = execute(
-            config,
-            loaded,
-            folder,
-            workers=options["workers"] or available_cores(),
-            resume=resume,
-            force=force,
-            progress=not options["quiet"] and sys.stderr.isatty(),
-        )
-    if options["as_json"]:
-        printed = content(dataclasses.asdict(config), results) | {"folder": str(folder)}
-        click.echo(json.dumps(printed, indent=2))
-    else:
-        click.echo("\n\n".join(report(result) for result in results))
-        click.echo(f"\n{time.perf_counter() - start:.1f} s in all; written to {folder}")
-
-
-def _config(data: tuple[str, ...], options: dict[str, Any], *, drawn: bool) -> TunedConfig:
-    """The configuration from the options that were given."""
-    names = ("target", "folds", "repeats", "seed", "neurons", "steps")
-    wanted = {name: options[name] for name in (*names, *(["n_samples"] if drawn else []))}
-    if options["methods"] is not None:
-        wanted["methods"] = tuple(name.strip() for name in options["methods"].split(","))
-    return TunedConfig(data, **{name: v for name, v in wanted.items() if v is not None})
-
-
-def execute(
-    config: TunedConfig,
-    loaded: list[Dataset],
-    out: Path,
-    *,
-    workers: int,
-    resume: bool = False,
-    force: bool = False,
-    progress: bool = False,
+def execute_tuned(
+    config: CompareConfig, used: dict[str, Any], loaded: list[Dataset], space: Workspace
 ) -> list[Result]:
-    """Run the jobs that `out` does not hold yet, and write tables and figure there.
+    """Run the jobs that the folder does not hold yet, and write tables and figure there.
+
+    `used` is what the configuration comes to, for config.json.
 
     Raises
     ------
@@ -122,29 +39,86 @@ def execute(
         If a worker was killed. What is finished is kept.
     """
     spaces = config.spaces()
-    jobs = [
-        job
-        for place, data in enumerate(loaded)
-        for job in plan(data, place, spaces, config.folds, config.repeats, config.seed)
-    ]
+    splits = [_splits(data, config) for data in loaded]
     # Like a version of a package: a folder is not continued where one has changed.
-    sources = {f"data {data.name}": fingerprint(data) for data in loaded}
+    sources = {f"data {data.name}": _fingerprint(data) for data in loaded}
     sources["search spaces"] = _checksum(spaces)
-    with job_folder(
-        "comparison",
-        "tuned",
-        dataclasses.asdict(config),
-        versions() | sources,
-        out,
-        resume=resume,
-        force=force,
-    ) as folder:
-        measured = measure(
-            jobs, loaded, folder, folds=config.folds, workers=workers, progress=progress
+    # The long ones first, so that the workers end together.
+    jobs = {
+        f"{place}-{_slug(data.name)}-{_slug(name)}-fold{fold}.json": partial(
+            _run_job, data, spaces[name], fold, split, config.seed
         )
-        results = [Result(data, measured[data.name]) for data in loaded]
-        write(results, {name: list(each.candidates) for name, each in spaces.items()}, out)
+        for name in spaces
+        for place, data in sorted(enumerate(loaded), key=lambda each: -each[1].x.size)
+        for fold, split in enumerate(splits[place])
+    }
+    with space.jobs("comparison", "tuned", used, sources):
+        measured = space.run(jobs, _read, "compare")
+        results = [
+            Result(data, _assemble(data, cuts, measured, config.folds))
+            for data, cuts in zip(loaded, splits, strict=True)
+        ]
+        candidates = {name: list(each.candidates) for name, each in spaces.items()}
+        write(results, space.out, {"spaces.json": candidates})
     return results
+
+
+def _splits(data: Dataset, config: CompareConfig) -> list[_Split]:
+    try:
+        return outer_splits(_codes(data), config.folds, config.seed, config.repeats)
+    except ValueError as error:
+        raise ValueError(f"--data {data.name}: {error}") from error
+
+
+def _run_job(data: Dataset, method: Method, fold: int, split: _Split, seed: int) -> dict[str, Any]:
+    """Tune, fit and measure; return what its file holds. Labels are places among the classes."""
+    record, predicted = tune_fold(
+        data.x,
+        _codes(data),
+        *split,
+        method,
+        fold=fold,
+        standardize=data.standardize,
+        random_state=seed,
+    )
+    return {
+        "data": data.name,
+        "record": record.row(),
+        "predicted": predicted.tolist(),
+    }
+
+
+def _read(content: dict[str, Any]) -> _Measured:
+    values = content["record"]
+    record = TunedRecord(**values | {"inner_errors": tuple(values["inner_errors"])})
+    predicted = np.array(content["predicted"], dtype=np.int64)
+    if len(predicted) != record.n_test:
+        raise ValueError(f"predicted must have {record.n_test} labels, got {len(predicted)}")
+    return content["data"], record, predicted
+
+
+def _assemble(
+    data: Dataset, splits: list[_Split], measured: list[_Measured], folds: int
+) -> Comparison:
+    classes = np.unique(data.y)
+    mine = [(record, classes[codes]) for name, record, codes in measured if name == data.name]
+    return gather(data.y, [test for _, test in splits], mine, len(splits) // folds)
+
+
+def _codes(data: Dataset) -> NDArray[np.int64]:
+    return np.unique(data.y, return_inverse=True)[1].astype(np.int64)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"\W+", "_", name)
+
+
+def _fingerprint(data: Dataset) -> str:
+    """Checksum of the data: samples, classes, and how they are scaled."""
+    digest = hashlib.sha256(f"{data.x.shape} {data.standardize}".encode())
+    digest.update(np.ascontiguousarray(data.x, dtype=np.float64).tobytes())
+    digest.update(_codes(data).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _checksum(spaces: dict[str, Method]) -> str:

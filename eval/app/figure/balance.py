@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
-from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, mean_of
+from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, by_run, by_seed, mean_of
 from eval.app.figure.separable import problem_of_draw
+from eval.app.shared.plots import COLOURS, curve, finish, panel_row
 from eval.collapse.metrics import balancedness, nc1
 from eval.data.synthetic import SeparableDistribution
 from gibbs import Problem, run_langevin, sample_normal
@@ -141,8 +142,7 @@ def _jobs(settings: BalanceSettings) -> dict[str, Callable[[], Rows]]:
             f"{settings.step_size}"
         )
     _problem(settings, settings.seed, torch.Generator())
-    seeds = range(settings.seed, settings.seed + settings.seeds)
-    return {f"run-{seed}": partial(_run, settings, seed) for seed in seeds}
+    return by_seed(_run, settings)
 
 
 def _measure(_: BalanceSettings, frame: pd.DataFrame) -> list[Measured]:
@@ -159,20 +159,39 @@ def _measure(_: BalanceSettings, frame: pd.DataFrame) -> list[Measured]:
     ]
 
 
+def _draw(_: BalanceSettings, frame: pd.DataFrame) -> Figure:
+    figure, (distance, eigenvalues, nb) = panel_row(3, width=4.2)
+    curve(distance, by_run(frame, "time", "distance"), COLOURS[0], "at one step")
+    curve(distance, by_run(frame, "time", "averaged_distance"), COLOURS[5], "averaged from here on")
+    distance.axhline(0.05, color="grey", linestyle=":", linewidth=1, label="5 %")
+    distance.set_yscale("log")
+    finish(
+        distance, "distance from Lemma 4.5", "time / beta", "|L - I/beta|_op / (|E aa^T|_op/beta)"
+    )
+    for column, colour, label in (
+        ("largest_eigenvalue", COLOURS[0], "largest of beta L"),
+        ("smallest_eigenvalue", COLOURS[2], "smallest of beta L"),
+    ):
+        curve(eigenvalues, by_run(frame, "time", column), colour, label)
+    eigenvalues.axhline(1, color="black", linestyle=":", linewidth=1.2, label="I (Lemma 4.5)")
+    finish(eigenvalues, "L = lambda_rho E aa^T - lambda_w W W^T", "time / beta", "eigenvalue")
+    for column, colour, label in (
+        ("nb", COLOURS[3], "NB"),
+        ("loss", COLOURS[1], "loss"),
+        ("nc1", COLOURS[4], "NC1"),
+    ):
+        curve(nb, by_run(frame, "time", column), colour, label)
+    nb.set_yscale("log")
+    finish(nb, "collapse without balance", "time / beta", "NB, NC1: ratios; loss: L_n")
+    return figure
+
+
 FIGURE = Recipe(
     "balance",
     "balance of neurons and linear layer along their joint flow",
     BalanceSettings(),
     _jobs,
     _measure,
-    "draw_balance",
-    {
-        "seeds": 2,
-        "n_samples": 30,
-        "n_features": 4,
-        "neurons": 100,
-        "hidden_features": 4,
-        "steps": 200,
-        "every": 20,
-    },
+    _draw,
+    "seeds=2 n_samples=30 n_features=4 neurons=100 hidden_features=4 steps=200 every=20",
 )

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +11,9 @@ import click
 from eval.app.figure.production import produce, table
 from eval.app.figure.recipe import Recipe, changed
 from eval.app.figure.recipes import RECIPES
-from eval.app.shared.folders import explained, free_folder
 from eval.app.shared.formats import flat
-from eval.app.shared.job_folder import check_resume
-from eval.app.shared.options import TABLES, Use, Uses, only_where_used, refuse_unused
-from eval.app.shared.parallel import available_cores
+from eval.app.shared.options import Output, job_options
+from eval.app.shared.uses import TABLES, Use, Uses, only_where_used, refuse_unused
 from eval.data.loading import options_of
 
 __all__ = ["figure"]
@@ -52,7 +47,6 @@ USES: Uses = {
 @only_where_used(USES)
 @click.command()
 @click.argument("name", type=click.Choice(list(RECIPES)), metavar="NAME")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder [default: runs/figure-NAME].")
 @click.option("--quick", is_flag=True, help="A small version, of seconds, to see that it works.")
 @click.option("--full", is_flag=True, help="All of MNIST, from openml.org.")
 @click.option(
@@ -69,24 +63,9 @@ USES: Uses = {
     callback=_assignments,
     help="Another value of a setting of config.json, such as seeds=8.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Processes [default: one a core].")
-@click.option("--resume", is_flag=True, help="Continue the figure in --out, if there is one.")
-@click.option("--force", is_flag=True, help="Replace the folder of an earlier figure.")
-@click.option("--quiet", is_flag=True, help="No progress bar.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON in place of a table.")
+@job_options("figure", out="Folder [default: runs/figure-NAME].")
 @click.pass_context
-def figure(
-    context: click.Context,
-    /,
-    name: str,
-    out: Path | None,
-    workers: int | None,
-    resume: bool,
-    force: bool,
-    quiet: bool,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def figure(context: click.Context, /, name: str, output: Output, **options: Any) -> str:
     """Draw a figure of the gallery from runs made here, and print the numbers in it.
 
     \b
@@ -108,39 +87,22 @@ def figure(
     gibbsnet figure fig1b --features resnet50.npz --out runs/fig1b
     gibbsnet figure beta --set betas=10,100,1000 --set seeds=2
     """  # noqa: D301
-    start = time.perf_counter()
     recipe = RECIPES[name]
-    with explained():
-        check_resume(out, resume=resume, force=force)
-        refuse_unused(context, USES, context.params)
-        if features := options["features"]:
-            refuse_unused(
-                context,
-                {"target": TABLES["target"]},
-                {"data": features, "tables": options_of(features)},
-            )
-        settings = _settings(recipe, **options)
-        folder = out or free_folder(f"figure-{name}")
-        measured = produce(
-            recipe,
-            settings,
-            folder,
-            workers=workers or available_cores(),
-            progress=not quiet and sys.stderr.isatty(),
-            resume=resume,
-            force=force,
-        )
-    if as_json:
-        content = {
-            "figure": name,
-            "config": dataclasses.asdict(settings),
-            "measured": [flat({"quantity": m.quantity, "value": m.value}) for m in measured],
-            "folder": str(folder),
-        }
-        click.echo(json.dumps(content, indent=2))
-        return
-    seconds = time.perf_counter() - start
-    click.echo(f"{table(measured).to_string(index=False)}\n\n{seconds:.1f} s; written to {folder}")
+    refuse_unused(context, USES, context.params)
+    if features := options["features"]:
+        facts = {"data": features, "tables": options_of(features)}
+        refuse_unused(context, {"target": TABLES["target"]}, facts)
+    settings = _settings(recipe, **options)
+    space = output.workspace(f"figure-{name}")
+    measured = produce(recipe, settings, space)
+    content = {
+        "figure": name,
+        "config": dataclasses.asdict(settings),
+        "measured": [flat({"quantity": m.quantity, "value": m.value}) for m in measured],
+        "folder": str(space.out),
+    }
+    text = f"{table(measured).to_string(index=False)}\n\n{output.seconds:.1f} s; "
+    return output.text(content, f"{text}written to {space.out}")
 
 
 def _settings(
@@ -155,10 +117,11 @@ def _settings(
     """The settings of the recipe with what the options say."""
     if quick and full:
         raise ValueError("--quick and --full exclude each other")
-    changes = dict(recipe.full if full else recipe.quick if quick else {})
+    settings = recipe.sized(recipe.full if full else recipe.quick if quick else "")
     if recipe.name in FILE_FIGURES:
-        changes |= {"source": str(features or ""), "target": target or "", "per_class": 0}
+        changes = {"source": str(features or ""), "target": target or "", "per_class": 0}
         for option, name in (("--features", "source"), ("--target", "target")):
             if changes[name] and name in assignments:
                 raise ValueError(f"{option} and --set {name} are the same setting: give one")
-    return changed(dataclasses.replace(recipe.settings, **changes), assignments)
+        settings = dataclasses.replace(settings, **changes)
+    return changed(settings, assignments)

@@ -5,15 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from eval.accuracy import Interval, mismatch_error
 from eval.app.figure.images import SCALES, Samples, balanced_samples, load_inputs
-from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, fixed, mean_of
+from eval.app.figure.recipe import (
+    SHARE,
+    Measured,
+    Recipe,
+    Rows,
+    by_run,
+    by_seed,
+    fixed,
+    mean_of,
+    single,
+)
+from eval.app.shared.plots import COLOURS, curve, finish, panel_row
 from eval.collapse.metrics import balancedness
 from eval.collapse.observers import collapse_observers
 from gibbs import LangevinResult, Problem, run_langevin, sample_normal
@@ -174,8 +185,7 @@ def _jobs(settings: DescentSettings) -> dict[str, Callable[[], Rows]]:
         )
     Piecewise(settings.step_sizes, (1,))
     problem_of(settings, samples, torch.Generator())
-    seeds = range(settings.seed, settings.seed + settings.seeds)
-    return {f"run-{seed}": partial(_run, settings, seed) for seed in seeds}
+    return by_seed(_run, settings)
 
 
 def measure_curves(_: DescentSettings, frame: pd.DataFrame) -> list[Measured]:
@@ -200,10 +210,7 @@ def _measure_balance(settings: DescentSettings, frame: pd.DataFrame) -> list[Mea
     """NB at the end of each run, beside the paper's."""
     last = frame.groupby("run")["nb"].last()
     paper = PAPER_NB[settings.setting]
-    single = [
-        Measured(f"NB at the end, run {run}", Interval(float(value), math.nan, math.nan))
-        for run, value in last.items()
-    ]
+    single = [single(f"NB at the end, run {run}", value) for run, value in last.items()]
     listed = ", ".join(f"{value:.2f}" for value in paper)
     return [
         *single,
@@ -212,14 +219,57 @@ def _measure_balance(settings: DescentSettings, frame: pd.DataFrame) -> list[Mea
     ]
 
 
-QUICK: dict[str, Any] = {
-    "per_class": 40,
-    "seeds": 2,
-    "neurons": 100,
-    "epochs": 4,
-    "batch_size": 20,
-}
-PAPER_A: dict[str, Any] = {"source": "mnist_784", "per_class": 10_000}
+def _draw_curves(settings: DescentSettings, frame: pd.DataFrame) -> Figure:
+    figure, panels = panel_row(3)
+    runs = frame["run"].nunique()
+    for axes, colour, (column, title, unit) in zip(
+        panels,
+        COLOURS,
+        (
+            ("loss", "loss", "L_n, units of squared error"),
+            ("nc1", "NC1", "within-class / total variance"),
+            ("gradient_norm", "gradient norm", "root mean square of |grad V|"),
+        ),
+        strict=False,
+    ):
+        curve(axes, by_run(frame, "epoch", column), colour, f"mean of {runs} runs, +- 1 sd")
+        axes.set_yscale("log")
+        _mark_change(axes, settings)
+        finish(axes, title, "epoch", unit)
+    return figure
+
+
+def _mark_change(axes: Axes, settings: DescentSettings) -> None:
+    axes.axvline(settings.epochs / 2, color="grey", linewidth=0.8, linestyle="--")
+    for place, side, size in ((0.49, "right", 0), (0.51, "left", 1)):
+        text = f"step {settings.step_sizes[size]:g}"
+        axes.text(place, 0.02, text, transform=axes.transAxes, ha=side, color="grey", size=8)
+
+
+def _draw_balancedness(settings: DescentSettings, frame: pd.DataFrame) -> Figure:
+    figure, (axes,) = panel_row(1, width=6.0)
+    table = by_run(frame, "epoch", "nb")
+    for colour, (run, values) in zip(COLOURS, table.items(), strict=False):
+        axes.plot(table.index, values, color=colour, label=f"run {run}: {values.iloc[-1]:.2f}")
+    for value in PAPER_NB[settings.setting]:
+        axes.plot(
+            [1.0, 1.02],
+            [value] * 2,
+            color="black",
+            transform=axes.get_yaxis_transform(),
+            clip_on=False,
+        )
+    axes.plot([], [], color="black", label="the paper's four runs, at the end")
+    axes.set_ylim(0, 1.02)
+    axes.set_xlim(0, settings.epochs)
+    _mark_change(axes, settings)
+    finish(axes, "normalised balancedness", "epoch", "NB (0: balanced)")
+    axes.legend(frameon=False, fontsize="small", loc="center left", bbox_to_anchor=(1.04, 0.5))
+    return figure
+
+
+QUICK = "per_class=40 neurons=100 epochs=4 batch_size=20"
+PAPER_A = "source=mnist_784 per_class=10000"
 SETTING_B = DescentSettings(
     setting="b",
     source="",
@@ -231,18 +281,17 @@ SETTING_B = DescentSettings(
 )
 
 
-def _recipes(
-    letter: str, data: str, settings: DescentSettings, full: Mapping[str, Any]
-) -> tuple[Recipe, Recipe]:
+def _recipes(letter: str, data: str, settings: DescentSettings, full: str) -> tuple[Recipe, Recipe]:
     """Figure 1 (curves) and figure 2 (balancedness) of one setting: the same runs."""
     about = f"loss, NC1 and gradient norm on {data}"
-    curves = (f"fig1{letter}", about, settings, _jobs, measure_curves, "draw_descent")
+    curves = (f"fig1{letter}", about, settings, _jobs, measure_curves, _draw_curves)
     about = f"balancedness of the runs on {data}"
-    balance = (f"fig2{letter}", about, settings, _jobs, _measure_balance, "draw_balancedness")
-    return Recipe(*curves, QUICK, full), Recipe(*balance, QUICK, full)
+    balance = (f"fig2{letter}", about, settings, _jobs, _measure_balance, _draw_balancedness)
+    sizes = (f"{QUICK} seeds=2", full)
+    return Recipe(*curves, *sizes), Recipe(*balance, *sizes)
 
 
 FIGURES: tuple[Recipe, ...] = (
     *_recipes("a", "MNIST modulo 3", DescentSettings(), PAPER_A),
-    *_recipes("b", "a file of features, with noise", SETTING_B, {}),
+    *_recipes("b", "a file of features, with noise", SETTING_B, ""),
 )

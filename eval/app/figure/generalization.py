@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from functools import partial
 
@@ -11,6 +10,7 @@ import pandas as pd
 from eval.accuracy import Interval
 from eval.app.figure.recipe import Measured, Recipe, Rows
 from eval.app.study import Job, StudyConfig, fit_power_law, run_job
+from eval.app.study.drawing import draw
 from eval.app.study.jobs import check_config
 from eval.theory.rate import fit_rate
 
@@ -18,7 +18,7 @@ __all__ = ["FIGURE"]
 
 
 def _run(config: StudyConfig, job: Job) -> Rows:
-    return [dataclasses.asdict(run_job(job, config))]
+    return [run_job(job, config)]
 
 
 def _jobs(config: StudyConfig) -> dict[str, Callable[[], Rows]]:
@@ -51,13 +51,6 @@ FIGURE = Recipe(
     StudyConfig(),
     _jobs,
     _measure,
-    "draw_generalization",
-    {
-        "margins": (0.1, 0.3),
-        "sizes": (8, 16, 32),
-        "seeds": 2,
-        "n_test": 200,
-        "neurons": 20,
-        "steps": 100,
-    },
+    draw,
+    "margins=0.1,0.3 sizes=8,16,32 seeds=2 n_test=200 neurons=20 steps=100",
 )

@@ -6,13 +6,27 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
-from eval.accuracy import Interval, mean_interval, repeated_error
+from eval.accuracy import Interval, mean_interval
 
-__all__ = ["SHARE", "Measured", "Recipe", "Rows", "changed", "error_of", "fixed", "mean_of"]
+__all__ = [
+    "SHARE",
+    "Measured",
+    "Recipe",
+    "Rows",
+    "by_run",
+    "by_seed",
+    "changed",
+    "fixed",
+    "mean_of",
+    "single",
+]
 
 SHARE = (0.0, 1.0)
 """The range of an error and of NC1."""
@@ -40,10 +54,20 @@ def mean_of(
     return Measured(quantity, mean_interval(values, within=within), paper)
 
 
-def error_of(runs: pd.DataFrame) -> Interval:
-    """Mean of the columns `test_error`, by :func:`eval.repeated_error` with their ends."""
-    columns = ["test_error", "test_error_low", "test_error_high"]
-    return repeated_error([Interval(*row) for row in runs[columns].to_numpy().tolist()])
+def single(quantity: str, value: Any) -> Measured:
+    """A number without an interval."""
+    return Measured(quantity, Interval(float(value), math.nan, math.nan))
+
+
+def by_seed(run: Callable[[Any, int], Rows], settings: Any) -> dict[str, Callable[[], Rows]]:
+    """One run for each seed of the settings."""
+    seeds = range(settings.seed, settings.seed + settings.seeds)
+    return {f"run-{seed}": partial(run, settings, seed) for seed in seeds}
+
+
+def by_run(frame: pd.DataFrame, along: str, column: str) -> pd.DataFrame:
+    """A column of all runs: one row a value of `along`, one column a run."""
+    return frame.pivot_table(index=along, columns="run", values=column)
 
 
 @dataclass(frozen=True)
@@ -61,10 +85,13 @@ class Recipe:
         are refused here, before any work.
     measure : callable
         From settings and the table of all runs to the numbers that the figure shows.
-    drawing : str
-        The function of :mod:`eval.app.figure.drawing` that draws it.
-    quick, full : mapping
-        Settings of a small version, of seconds, and of the paper's own size, if there is one.
+    draw : callable
+        Of settings and the table, the picture.
+    quick, full : str
+        Settings of a small version, of seconds, and of the paper's own size, if there is one:
+        NAME=VALUE with spaces between.
+    animate : callable, optional
+        Of the table and a path, what draws every record there as a GIF.
     """
 
     name: str
@@ -72,9 +99,14 @@ class Recipe:
     settings: Any
     jobs: Callable[[Any], dict[str, Callable[[], Rows]]]
     measure: Callable[[Any, pd.DataFrame], list[Measured]]
-    drawing: str
-    quick: Mapping[str, Any]
-    full: Mapping[str, Any] = field(default_factory=dict)
+    draw: Callable[[Any, pd.DataFrame], Figure]
+    quick: str
+    full: str = ""
+    animate: Callable[[pd.DataFrame, Path], None] | None = None
+
+    def sized(self, words: str) -> Any:
+        """The settings with those of :attr:`quick` or :attr:`full`."""
+        return changed(self.settings, dict(word.split("=") for word in words.split()))
 
 
 def fixed(value: Any) -> Any:

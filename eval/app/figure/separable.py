@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from numpy.typing import NDArray
@@ -10,31 +10,11 @@ from numpy.typing import NDArray
 from gibbs import Problem
 from stages import orthonormal_layer
 
-__all__ = ["Network", "problem_of_draw"]
-
-
-class Network(Protocol):
-    """Settings of a figure that decide its network."""
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes q."""
-
-    @property
-    def hidden_features(self) -> int:
-        """Number of features p."""
-
-    @property
-    def gamma(self) -> float:
-        """Output scale."""
-
-    @property
-    def activation(self) -> str:
-        """Name of sigma."""
+__all__ = ["problem_of_draw"]
 
 
 def problem_of_draw(
-    network: Network,
+    settings: Any,
     x: NDArray[Any],
     y: NDArray[Any],
     *,
@@ -42,15 +22,18 @@ def problem_of_draw(
     generator: torch.Generator,
     dtype: torch.dtype = torch.float32,
 ) -> Problem:
-    """Stage one on these samples, with W_0^T W_0 = I drawn from the generator."""
-    labels = torch.nn.functional.one_hot(torch.from_numpy(y), network.n_classes)
+    """Stage one on these samples, with W_0^T W_0 = I drawn from the generator.
+
+    The settings of a figure say n_classes, hidden_features, gamma and activation.
+    """
+    labels = torch.nn.functional.one_hot(torch.from_numpy(y), settings.n_classes)
     return Problem(
         torch.from_numpy(x).to(dtype),
         labels.to(dtype),
         orthonormal_layer(
-            network.hidden_features, network.n_classes, generator=generator, dtype=dtype
+            settings.hidden_features, settings.n_classes, generator=generator, dtype=dtype
         ),
         beta=beta,
-        gamma=network.gamma,
-        activation=network.activation,
+        gamma=settings.gamma,
+        activation=settings.activation,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -9,10 +10,13 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from eval.accuracy import Interval
-from eval.app.figure.recipe import Measured, Recipe, Rows
+from eval.accuracy import mean_interval
+from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, single
 from eval.app.figure.separable import problem_of_draw
+from eval.app.shared.plots import BAND, COLOURS, finish, means_along, panel_row
 from eval.app.study import PowerLaw, fit_power_law
 from eval.collapse.metrics import nc1
 from eval.data.synthetic import make_linearly_separable
@@ -117,12 +121,63 @@ def _measure(settings: TemperatureSettings, frame: pd.DataFrame) -> list[Measure
     shares = frame.groupby("beta")["certified"].mean()
     return [
         *found,
-        Measured("decades that NC1 falls", Interval(float(decades), np.nan, np.nan)),
-        *(
-            Measured(f"share certified at beta = {beta:g}", Interval(float(share), np.nan, np.nan))
-            for beta, share in shares.items()
-        ),
+        single("decades that NC1 falls", decades),
+        *(single(f"share certified at beta = {beta:g}", share) for beta, share in shares.items()),
     ]
+
+
+def _draw(settings: TemperatureSettings, frame: pd.DataFrame) -> Figure:
+    figure, panels = panel_row(2, width=5.0)
+    fits = power_laws(settings, frame)
+    shown = ((("loss", "loss L_n"), ("regularized_loss", "regularised loss")), (("nc1", "NC1"),))
+    for axes, columns, unit in zip(
+        panels, shown, ("units of squared error", "within-class / total variance"), strict=True
+    ):
+        for shift, (column, title) in enumerate(columns):
+            colour = COLOURS[2 * shift if len(columns) > 1 else 1]
+            within = SHARE if column == "nc1" else (0.0, math.inf)
+            _points(axes, frame, column, colour, title, within)
+            _law(axes, fits[column])
+        axes.plot([], [], "o", color="grey", label="certified")
+        if not frame["certified"].all():
+            axes.plot([], [], "x", color="grey", label="refused")
+        axes.set(xscale="log", yscale="log")
+        finish(axes, columns[0][1] if len(columns) == 1 else "loss", "beta", unit)
+    return figure
+
+
+def _points(
+    axes: Axes,
+    frame: pd.DataFrame,
+    column: str,
+    colour: str,
+    title: str,
+    within: tuple[float, float],
+) -> None:
+    """Mean with its interval over the seeds, and every run by what its certificate says."""
+    for marker, mine in (("o", frame[frame["certified"]]), ("x", frame[~frame["certified"]])):
+        axes.plot(mine["beta"], mine[column], marker, color=colour, ms=4, alpha=0.6, mew=1.2)
+    betas, means, low, high = means_along(
+        frame, "beta", lambda runs: mean_interval(runs[column], within=within)
+    )
+    axes.plot(betas, means, color=colour, label=f"{title}, mean and 95 %")
+    axes.fill_between(betas, low, high, color=colour, alpha=BAND, linewidth=0)
+
+
+def _law(axes: Axes, fit: PowerLaw) -> None:
+    """The fitted power law, over the range of its fit and beyond."""
+    if fit.rate is None or fit.constant is None:
+        return
+    ends = np.array([fit.sizes[0] / 2, fit.sizes[-1] * 1.5])
+    rate, half = fit.rate.estimate, fit.rate.high - fit.rate.estimate
+    axes.plot(
+        ends,
+        fit.constant * ends**-rate,
+        ":",
+        color="black",
+        linewidth=1.2,
+        label=f"slope -{rate:.2f} +- {half:.2f}",
+    )
 
 
 FIGURE = Recipe(
@@ -131,15 +186,7 @@ FIGURE = Recipe(
     TemperatureSettings(),
     _jobs,
     _measure,
-    "draw_temperature",
-    {
-        "betas": (10.0, 30.0, 100.0),
-        "seeds": 1,
-        "n_samples": 30,
-        "n_features": 4,
-        "n_classes": 2,
-        "hidden_features": 4,
-        "n_particles": 1000,
-        "fit_from": 10.0,
-    },
+    _draw,
+    "betas=10,30,100 seeds=1 n_samples=30 n_features=4 n_classes=2 hidden_features=4 "
+    "n_particles=1000 fit_from=10",
 )

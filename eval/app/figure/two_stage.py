@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 
 from eval.accuracy import mismatch_interval
-from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, error_of, mean_of
+from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, by_run, by_seed, mean_of
 from eval.app.figure.separable import problem_of_draw
+from eval.app.shared.plots import COLOURS, curve, draw_resolution, finish, panel_row
+from eval.app.study import error_of
 from eval.collapse.metrics import nc1
 from eval.data.synthetic import SeparableDistribution
 from gibbs import (
@@ -135,8 +137,7 @@ def _jobs(settings: TwoStageSettings) -> dict[str, Callable[[], Rows]]:
     if min(settings.steps, settings.flow_steps, settings.seeds, settings.records) < 1:
         raise ValueError("steps, flow_steps, seeds and records must be >= 1")
     _Bench(replace(settings, n_test=1), settings.seed)
-    seeds = range(settings.seed, settings.seed + settings.seeds)
-    return {f"run-{seed}": partial(_run, settings, seed) for seed in seeds}
+    return by_seed(_run, settings)
 
 
 def _measure(_: TwoStageSettings, frame: pd.DataFrame) -> list[Measured]:
@@ -151,22 +152,53 @@ def _measure(_: TwoStageSettings, frame: pd.DataFrame) -> list[Measured]:
     return found
 
 
+def _draw(settings: TwoStageSettings, frame: pd.DataFrame) -> Figure:
+    figure, panels = panel_row(3, width=4.2)
+    styles = {"one": "-", "flow": "-", "fixed": "--"}
+    floor = 1 / settings.n_test
+    for axes, (column, title, unit) in zip(
+        panels,
+        (
+            ("loss", "training loss", "L_n, units of squared error"),
+            ("nc1", "NC1, training samples", "within-class / total variance"),
+            ("test_error", "test error, balanced by class", "share of samples"),
+        ),
+        strict=True,
+    ):
+        for colour, (stage, style) in zip((0, 5, 8), styles.items(), strict=True):
+            table = by_run(frame[frame["stage"] == stage], "step", column)
+            if column == "test_error":
+                table = table.clip(lower=floor)
+            curve(axes, table, COLOURS[colour], STAGES[stage], style=style)
+        ridge = frame[frame["stage"] == "ridge"][column]
+        if column == "test_error":
+            ridge = ridge.clip(lower=floor)
+        spread = float(np.nan_to_num(ridge.std()))
+        axes.errorbar(
+            [settings.steps],
+            [ridge.mean()],
+            yerr=[[min(spread, ridge.mean() - ridge.min())], [spread]],
+            fmt="D",
+            color=COLOURS[2],
+            capsize=3,
+            label=STAGES["ridge"],
+            zorder=3,
+        )
+        if column == "test_error":
+            draw_resolution(axes, floor)
+        axes.axvline(settings.steps, color="grey", linewidth=0.8, linestyle=":")
+        axes.set_yscale("log")
+        finish(axes, title, "step", unit, legend=axes is panels[0])
+    return figure
+
+
 FIGURE = Recipe(
     "two-stage",
     "loss, NC1 and test error through both stages",
     TwoStageSettings(),
     _jobs,
     _measure,
-    "draw_two_stage",
-    {
-        "seeds": 2,
-        "n_samples": 40,
-        "n_features": 6,
-        "n_test": 200,
-        "margin": 0.2,
-        "neurons": 50,
-        "steps": 60,
-        "flow_steps": 60,
-        "records": 6,
-    },
+    _draw,
+    "seeds=2 n_samples=40 n_features=6 n_test=200 margin=0.2 neurons=50 steps=60 "
+    "flow_steps=60 records=6",
 )

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from eval.app.shared.plots import COLOURS
+from eval.app.shared.plots import COLOURS, save_figure
 from eval.collapse.formulas import COLLAPSE_DEFINITIONS
 
 __all__ = ["draw_collapse"]
@@ -49,8 +49,7 @@ def draw_collapse(frame: pd.DataFrame, path: Path) -> None:
         _draw_panel(axes, table[metrics], title)
     for axes in grid[len(panels) :]:
         axes.remove()
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    figure.savefig(path.with_suffix(".svg"), metadata={"Date": None})
+    save_figure(figure, path)
 
 
 def _draw_panel(axes: Axes, table: pd.DataFrame, title: str) -> None:

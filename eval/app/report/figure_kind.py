@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from eval.app.run.run_folder import StoredRun
+from eval.app.shared.run_folder import StoredRun
 
 __all__ = ["FigureKind"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,15 +12,12 @@ from numpy.typing import NDArray
 
 from eval.app.report.figure_kind import FigureKind
 from eval.app.report.measure_figures import MEASURE_FIGURES
-from eval.app.run.run_folder import StoredRun
-from eval.app.run.scores import summarize_error
-from eval.app.shared.geometry import class_mean_axes
-from eval.app.shared.plots import COLOURS
+from eval.app.shared.plots import COLOURS, MARKERS, class_mean_axes, save_figure
+from eval.app.shared.run_folder import StoredRun
+from eval.app.shared.scores import test_error
 from eval.comparison.folds import OURS
 
 __all__ = ["FIGURES", "draw_figures", "figures_of"]
-
-MARKERS = "os^vDPX*<>"
 
 
 def figures_of(run: StoredRun) -> list[FigureKind]:
@@ -36,10 +32,7 @@ def draw_figures(run: StoredRun, folder: Path) -> None:
             for suffix in ("png", "svg"):
                 (folder / f"{kind.name}.{suffix}").unlink(missing_ok=True)
             continue
-        with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": kind.name}):
-            figure = kind.draw(run)
-            figure.savefig(folder / f"{kind.name}.png", dpi=110, metadata={"Software": None})
-            figure.savefig(folder / f"{kind.name}.svg", metadata={"Date": None})
+        save_figure(kind.draw(run), folder / f"{kind.name}.png")
 
 
 def _curves(run: StoredRun) -> Figure:
@@ -183,9 +176,7 @@ def _confusion_alt(run: StoredRun) -> str:
 
 
 def _comparison(run: StoredRun) -> Figure:
-    scores = {
-        name: summarize_error(rows, run.metrics["overlap"]) for name, rows in run.scores.items()
-    }
+    scores = {name: test_error(rows, run.metrics["overlap"]) for name, rows in run.scores.items()}
     known = {name: interval for name, interval in scores.items() if interval is not None}
     figure = Figure(figsize=(7, 1.2 + 0.42 * len(known)), layout="constrained")
     axes = figure.subplots()
@@ -205,7 +196,7 @@ def _comparison_alt(run: StoredRun) -> str:
     parts = [
         f"{name} {100 * interval.estimate:.2f} %"
         for name, rows in run.scores.items()
-        if (interval := summarize_error(rows, run.metrics["overlap"])) is not None
+        if (interval := test_error(rows, run.metrics["overlap"])) is not None
     ]
     return "Test errors with intervals: " + ", ".join(parts) + "."
 

@@ -11,9 +11,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from eval.app.report.figure_kind import FigureKind
-from eval.app.run.run_folder import StoredRun
 from eval.app.shared.certificates import describe_certificate, stored_certificate
 from eval.app.shared.plots import COLOURS
+from eval.app.shared.run_folder import StoredRun
 from gibbs import Certificate, describe_bounds
 
 __all__ = ["MEASURE_FIGURES"]

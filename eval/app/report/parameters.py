@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from eval.app.run.config import DYNAMICS
-from eval.app.run.run_folder import StoredRun
+from eval.app.shared.run_folder import StoredRun
+from eval.app.shared.uses import DYNAMICS
 
 __all__ = ["parameters_used"]
 

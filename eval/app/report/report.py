@@ -16,11 +16,11 @@ from eval.app.report.figure_kind import FigureKind
 from eval.app.report.figures import draw_figures, figures_of
 from eval.app.report.findings import findings
 from eval.app.report.parameters import parameters_used
-from eval.app.run.run_folder import StoredRun, read_run, seal
-from eval.app.run.scores import table
 from eval.app.shared.certificates import MEANING, describe_certificate, stored_certificate
 from eval.app.shared.formats import number
 from eval.app.shared.plots import COLOURS
+from eval.app.shared.run_folder import StoredRun, read_run, seal
+from eval.app.shared.scores import run_table
 from eval.collapse.formulas import COLLAPSE_DEFINITIONS
 from gibbs import describe_bounds
 
@@ -67,7 +67,7 @@ def _render(run: StoredRun) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    rows = table(run.scores, run.metrics["overlap"])
+    rows = run_table(run.scores, run.metrics["overlap"])
     return environment.get_template("report.html.j2").render(
         run=run,
         figures=[_figure(run, kind) for kind in figures_of(run)],

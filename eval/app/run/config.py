@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from eval.app.shared.options import DRAWN, OUT, TABLES, Facts, Use, Uses, recorded
+from eval.app.shared.options import setting
+from eval.app.shared.uses import DRAWN, DYNAMICS, TABLES, Facts, Use, Uses, recorded
 from eval.data.loading import options_of
 from stages import TwoStageClassifier
-from stages.noisy_steps import NoisySteps
 
-__all__ = ["DYNAMICS", "USES", "Kind", "RunConfig", "facts_of"]
+__all__ = ["USES", "Kind", "RunConfig", "facts_of"]
 
 Kind = Literal["separable", "distribution", "data set"]
 """Kinds of data: our law, built from its parameters; a user's law; or samples."""
@@ -44,15 +44,17 @@ class RunConfig:
     target: str | None = None
     index: str | None = None
     separator: str | None = None
-    seed: int = 0
-    repeats: int = 1
-    test_size: float = 0.4
-    n_samples: int = 400
-    n_features: int = 20
-    n_classes: int = 4
-    margin: float = 0.05
-    n_test: int = 20_000
-    controls: bool = False
+    seed: int = setting(0, least=0)
+    repeats: int = setting(
+        1, "Repeat with seeds seed, seed+1, ...: fresh data or another split, another start.", 1
+    )
+    test_size: float = setting(0.4, "Held-out share.")
+    n_samples: int = setting(400, "n, to train on.", least=2)
+    n_features: int = setting(20, "d.", least=1)
+    n_classes: int = setting(4, "q.", least=2)
+    margin: float = setting(0.05, "tau/M.")
+    n_test: int = setting(20_000, "To test on.", least=1)
+    controls: bool = setting(False, "Add raw inputs, untrained neurons and shuffled labels.")
     model: dict[str, Any] = field(default_factory=dict)
 
     def recorded(self, kind: Kind) -> dict[str, Any]:
@@ -60,8 +62,8 @@ class RunConfig:
         return recorded(self, USES, facts_of(self, kind))
 
 
-def facts_of(config: RunConfig, kind: Kind, **others: Any) -> Facts:
-    """Facts that decide which options of a run are used, and those of the command, `others`."""
+def facts_of(config: RunConfig, kind: Kind) -> Facts:
+    """All that decides which options of a run are used."""
     network = TwoStageClassifier(**config.model)
     sampled, flow = network.solver != "gibbs", network.stage_two == "flow"
     flow_steps = network.max_iter if network.flow_max_iter is None else network.flow_max_iter
@@ -75,12 +77,8 @@ def facts_of(config: RunConfig, kind: Kind, **others: Any) -> Facts:
         "steps": sampled or (flow and network.flow_max_iter is None),
         "dynamics": (sampled and network.max_iter != 0) or (flow and flow_steps != 0),
         "noise": network.beta != math.inf,
-        **others,
     }
 
-
-DYNAMICS = tuple(f.name for f in fields(NoisySteps) if f.name in TwoStageClassifier().get_params())
-"""Parameters of the network that are options of the dynamics, beside the numbers of steps."""
 
 _SEPARABLE = Use("is for --data separable", lambda facts: facts["separable"], "data")
 _DYNAMICS = Use(
@@ -91,7 +89,6 @@ _SOLVER = Use("is for --solver gibbs", lambda facts: facts["solved"])
 
 USES: Uses = {
     **TABLES,
-    "force": OUT,
     "test_size": Use(
         "is for data sets, of which a share is held out", lambda facts: not facts["drawn"], "data"
     ),

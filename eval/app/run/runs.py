@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,16 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import confusion_matrix
 
-from eval.accuracy import mismatch_error, mismatch_interval
 from eval.app.run.config import RunConfig
 from eval.app.run.model_store import SavedModel
 from eval.app.run.recorder import FrameRecorder, Stopper
-from eval.app.run.scores import Score
 from eval.app.run.splits import Split, draw_split, load
 from eval.collapse.metrics import nc1
 from eval.collapse.observers import collapse_observers
 from eval.comparison.baselines import baseline_models
 from eval.comparison.folds import OURS
+from eval.comparison.records import Record, measure, network_features
 from eval.data.dataset import Dataset, Distribution
 from eval.theory.assumptions import AssumptionCheck, check_assumptions
 from gibbs import Certificate, SolverReport, StopRun, describe_report
@@ -40,8 +38,8 @@ class Outcome:
     ----------
     complete : bool
         False for a run that was stopped early; it holds the results so far.
-    scores : dict of str to list of Score
-        By method, one score a repetition.
+    scores : dict of str to list of Record
+        By method, one a repetition.
     losses : list of dict
         Loss after both stages, one entry a repetition.
     certificates : list of Certificate
@@ -53,7 +51,7 @@ class Outcome:
 
     config: RunConfig
     complete: bool
-    scores: dict[str, list[Score]]
+    scores: dict[str, list[Record]]
     losses: list[dict[str, float]]
     certificates: list[Certificate]
     assumptions: tuple[AssumptionCheck, ...]
@@ -98,7 +96,7 @@ def execute(
         raise ValueError(f"repeats must be >= 1, got {config.repeats}")
     stopper = stopper or Stopper()
     source = source or load(config)
-    scores: dict[str, list[Score]] = {}
+    scores: dict[str, list[Record]] = {}
     losses: list[dict[str, float]] = []
     certificates: list[Certificate] = []
     # Where a display shows the reports of the solver, they are not said a second time.
@@ -166,19 +164,9 @@ def _watch(stopper: Stopper, say: Callable[[str], None] | None) -> Progress:
     return watch
 
 
-def _score(model: Any, split: Split, **options: Any) -> Score:
-    start = time.perf_counter()
-    model.fit(split.x, split.y, **options)
-    seconds = time.perf_counter() - start
-    collapse: tuple[float | None, float | None] = (None, None)
-    if isinstance(model, TwoStageClassifier):
-        collapse = (
-            nc1(model.transform(split.x), split.y),
-            nc1(model.transform(split.x_test), split.y_test),
-        )
-    estimate, low, high = mismatch_interval(split.y_test, model.predict(split.x_test))
-    train = mismatch_error(split.y, model.predict(split.x))
-    return Score(train, estimate, (low, high), *collapse, seconds)
+def _score(model: Any, split: Split, **options: Any) -> Record:
+    parts = (split.x, split.y, split.x_test, split.y_test)
+    return measure(model, parts, features=network_features, **options)[0]
 
 
 def _others(
@@ -189,7 +177,7 @@ def _others(
     stopper: Stopper,
     say: Callable[[str], None] | None,
     watch: Progress,
-) -> Iterator[tuple[str, Score]]:
+) -> Iterator[tuple[str, Record]]:
     """Baselines and controls, until the stopper is raised."""
     for name, baseline in baseline_models(config.seed + repeat).items():
         if stopper.raised:
@@ -197,8 +185,8 @@ def _others(
         yield name, _score(baseline, split)
     if not config.controls or stopper.raised:
         return
-    inputs = (nc1(split.x, split.y), nc1(split.x_test, split.y_test))
-    yield "control: raw inputs", Score(None, None, None, *inputs, None)
+    inputs = Record(nc1_train=nc1(split.x, split.y), nc1_test=nc1(split.x_test, split.y_test))
+    yield "control: raw inputs", inputs
     untrained = network(config, repeat, solver="langevin", stage_two="linear", max_iter=0)
     yield "control: untrained neurons", _score(untrained, split)
     rng = np.random.default_rng(config.seed + repeat)

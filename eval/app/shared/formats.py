@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ from typing import Any
 import pandas as pd
 
 from eval.accuracy import Interval
+from stages.files import whole_file
 
-__all__ = ["as_text", "dump", "flat", "markdown", "number", "versions"]
+__all__ = ["as_text", "dump", "flat", "markdown", "number", "versions", "write_files"]
 
 
 def number(value: float, form: str) -> str:
@@ -57,6 +59,19 @@ def versions() -> dict[str, str]:
     return {name: version(name) for name in ("gibbsnet", "torch", "numpy", "scipy", "scikit-learn")}
 
 
-def dump(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON in one line a value, with a newline at the end."""
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+def dump(path: Path, content: Mapping[str, Any], **options: Any) -> None:
+    """Write JSON in one line a value, with a newline at the end; infinities need `allow_nan`."""
+    text = json.dumps(content, **{"indent": 2, "allow_nan": False} | options)
+    path.write_text(f"{text}\n", encoding="utf-8")
+
+
+def write_files(folder: Path, files: Mapping[str, Any]) -> None:
+    """Write tables as CSV, dictionaries as JSON and texts into a folder, each file whole."""
+    for name, content in files.items():
+        with whole_file(folder / name) as scratch:
+            if isinstance(content, pd.DataFrame):
+                content.to_csv(scratch, index=False)
+            elif isinstance(content, str):
+                scratch.write_text(content, encoding="utf-8")
+            else:
+                dump(scratch, content)

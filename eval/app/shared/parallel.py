@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import torch
 from tqdm import tqdm
 
+from eval.app.shared.endings import signals_held
 from eval.app.shared.formats import dump
-from eval.app.shared.signals import signals_held
 from stages.files import whole_file
 
 __all__ = ["available_cores", "run_jobs"]

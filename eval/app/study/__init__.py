@@ -1,20 +1,18 @@
 """Studies of many small runs in parallel.
 
-`jobs` says what is run, `execution` runs it and stores every result, `folder` begins or
-continues a study, `summary` takes means and fits rates, `tables` writes them, and `command`
-is the command line.
+`jobs` says what is run and keeps every result, `summary` takes means and fits rates, `tables`
+writes them, and `command` is the command line.
 """
 
 from eval.app.study.command import study
-from eval.app.study.execution import execute
-from eval.app.study.jobs import Job, JobResult, StudyConfig, run_job
-from eval.app.study.summary import PowerLaw, fit_power_law, fit_rates, summarize
+from eval.app.study.jobs import Job, StudyConfig, execute, run_job
+from eval.app.study.summary import PowerLaw, error_of, fit_power_law, fit_rates, summarize
 
 __all__ = [
     "Job",
-    "JobResult",
     "PowerLaw",
     "StudyConfig",
+    "error_of",
     "execute",
     "fit_power_law",
     "fit_rates",

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from eval.accuracy import mismatch_error, mismatch_interval
-from eval.collapse.metrics import nc1
+from eval.app.shared.options import setting
+from eval.app.shared.workspace import Workspace
+from eval.comparison.records import measure
 from eval.data.laws import draw_samples
 from eval.data.synthetic import SeparableDistribution
 from stages import TwoStageClassifier
 
-DEFAULTS = TwoStageClassifier().get_params()
-
-__all__ = ["STUDY", "Job", "JobResult", "StudyConfig", "check_config", "run_job"]
+__all__ = ["STUDY", "Job", "StudyConfig", "check_config", "execute", "run_job"]
 
 STUDY = "generalization"
+
+DEFAULTS = TwoStageClassifier().get_params()
+
+MEASURED = ("train_error", "test_error", "test_error_low", "test_error_high") + (
+    *("nc1_train", "nc1_test"),
+)
+"""Entries of a record that a job stores; the interval of the test error is binomial."""
 
 
 @dataclass(frozen=True)
 class StudyConfig:
     """Everything that the numbers of a study depend on; options of the command by their names."""
 
-    margins: tuple[float, ...] = (0.01, 0.02, 0.05)
-    sizes: tuple[int, ...] = (16, 32, 64, 128, 256, 512, 1024)
-    seeds: int = 5
-    seed: int = 0
-    n_features: int = 20
-    n_classes: int = 4
-    n_test: int = 20_000
-    neurons: int = 500
-    steps: int = DEFAULTS["max_iter"]
-    beta: float = DEFAULTS["beta"]
-    gamma: float = DEFAULTS["gamma"]
-    activation: str = "sigmoid"
+    margins: tuple[float, ...] = setting((0.01, 0.02, 0.05), "tau/M.")
+    sizes: tuple[int, ...] = setting((16, 32, 64, 128, 256, 512, 1024), "n, training samples.")
+    seeds: int = setting(5, "Repeat with seeds seed, seed+1, ...", least=1)
+    seed: int = setting(0, least=0)
+    n_features: int = setting(20, least=1)
+    n_classes: int = setting(4, least=2)
+    n_test: int = setting(20_000, "Fresh test samples of every run.", least=1)
+    neurons: int = setting(500, "N.", least=1)
+    steps: int = setting(DEFAULTS["max_iter"], "Steps of stage one.", least=0)
+    beta: float = setting(DEFAULTS["beta"])
+    gamma: float = setting(DEFAULTS["gamma"])
+    activation: str = setting("sigmoid")
 
     def jobs(self) -> list[Job]:
         """All jobs, the long ones first so that the workers end together."""
@@ -62,22 +71,6 @@ class Job:
         return f"margin{self.margin!r}-n{self.n}-seed{self.seed}.json"
 
 
-@dataclass(frozen=True)
-class JobResult:
-    """Results of one run; the ends are the binomial interval of the test error."""
-
-    margin: float
-    n: int
-    seed: int
-    train_error: float
-    test_error: float
-    test_error_low: float
-    test_error_high: float
-    nc1_train: float
-    nc1_test: float
-    seconds: float
-
-
 def check_config(config: StudyConfig) -> None:
     """Raise, before any work, for options that a job would refuse."""
     for margin in config.margins:
@@ -89,7 +82,7 @@ def check_config(config: StudyConfig) -> None:
     _network(config, 0, n_neurons=1, max_iter=0).fit(*law.sample(config.n_classes, 0))
 
 
-def run_job(job: Job, config: StudyConfig) -> JobResult:
+def run_job(job: Job, config: StudyConfig) -> dict[str, Any]:
     """Draw, train and measure; the same numbers in every process with one thread.
 
     A law belongs to a seed: it is the same for all sizes, and its directions for all margins.
@@ -99,22 +92,21 @@ def run_job(job: Job, config: StudyConfig) -> JobResult:
         config.n_features, config.n_classes, margin=job.margin, random_state=job.seed
     )
     train, test, network = np.random.SeedSequence((job.seed, job.n)).generate_state(3)
-    x, y = draw_samples(law, job.n, int(train))
-    x_test, y_test = draw_samples(law, config.n_test, int(test))
-    model = _network(config, int(network)).fit(x, y)
-    error, low, high = mismatch_interval(y_test, model.predict(x_test))
-    return JobResult(
-        job.margin,
-        job.n,
-        job.seed,
-        train_error=mismatch_error(y, model.predict(x)),
-        test_error=error,
-        test_error_low=low,
-        test_error_high=high,
-        nc1_train=nc1(model.transform(x), y),
-        nc1_test=nc1(model.transform(x_test), y_test),
-        seconds=time.perf_counter() - start,
+    samples, fresh = (
+        draw_samples(law, job.n, int(train)),
+        draw_samples(law, config.n_test, int(test)),
     )
+    record, _ = measure(_network(config, int(network)), (*samples, *fresh))
+    measured = {name: getattr(record, name) for name in MEASURED}
+    return dataclasses.asdict(job) | measured | {"seconds": time.perf_counter() - start}
+
+
+def execute(config: StudyConfig, space: Workspace) -> pd.DataFrame:
+    """Run the jobs that the folder does not hold yet; return all results in order."""
+    jobs = {job.file: partial(run_job, job, config) for job in config.jobs()}
+    columns = (*(each.name for each in dataclasses.fields(Job)), *MEASURED, "seconds")
+    results = space.run(jobs, lambda content: {name: content[name] for name in columns}, STUDY)
+    return pd.DataFrame(results).sort_values(["margin", "n", "seed"], ignore_index=True)
 
 
 def _network(config: StudyConfig, random_state: int, **changes: Any) -> TwoStageClassifier:

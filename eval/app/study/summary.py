@@ -9,14 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.stats import linregress
 from scipy.stats import t as student
 
 from eval.accuracy import Interval, mean_interval, repeated_error
-from eval.app.study.jobs import JobResult, StudyConfig
+from eval.app.study.jobs import StudyConfig
 
-__all__ = ["PowerLaw", "fit_power_law", "fit_rates", "summarize"]
+__all__ = ["PowerLaw", "error_of", "fit_power_law", "fit_rates", "summarize"]
 
 QUANTITIES = ("train_error", "test_error", "nc1_train", "nc1_test")
 
@@ -69,24 +70,21 @@ def fit_power_law(sizes: Sequence[int], values: ArrayLike, *, floor: float = 0.0
     return PowerLaw(rate, math.exp(line.intercept), used, "")
 
 
-def summarize(config: StudyConfig, results: list[JobResult]) -> list[dict[str, Any]]:
-    """Mean and interval over the seeds of every quantity, one row a margin and size.
+def error_of(runs: pd.DataFrame) -> Interval:
+    """Mean of the columns `test_error`, by :func:`eval.repeated_error` with their ends."""
+    columns = ["test_error", "test_error_low", "test_error_high"]
+    return repeated_error([Interval(*row) for row in runs[columns].to_numpy().tolist()])
 
-    The test error has the interval of :func:`eval.accuracy.repeated_error`.
-    """
+
+def summarize(config: StudyConfig, results: pd.DataFrame) -> list[dict[str, Any]]:
+    """Mean and interval over the seeds of every quantity, one row a margin and size."""
     rows = []
     for margin in config.margins:
         for n in sorted(config.sizes):
-            runs = [r for r in results if (r.margin, r.n) == (margin, n)]
+            runs = results[(results["margin"] == margin) & (results["n"] == n)]
             row: dict[str, Any] = {"margin": margin, "n": n, "seeds": len(runs)}
-            row |= {
-                name: mean_interval([getattr(r, name) for r in runs], within=(0, 1))
-                for name in QUANTITIES
-            }
-            row["test_error"] = repeated_error(
-                [Interval(r.test_error, r.test_error_low, r.test_error_high) for r in runs]
-            )
-            rows.append(row)
+            row |= {name: mean_interval(runs[name], within=(0, 1)) for name in QUANTITIES}
+            rows.append(row | {"test_error": error_of(runs)})
     return rows
 
 

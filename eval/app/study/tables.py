@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from eval.accuracy import Interval
-from eval.app.shared.formats import as_text, flat, markdown
-from eval.app.study.jobs import STUDY, JobResult, StudyConfig
-from stages.files import whole_file
+from eval.app.shared.formats import as_text, flat, markdown, write_files
+from eval.app.shared.plots import save_figure
+from eval.app.study.drawing import draw
+from eval.app.study.jobs import STUDY, StudyConfig
 
 __all__ = ["content", "rate_table", "table", "write"]
 
@@ -59,25 +60,20 @@ def content(
 
 def write(
     config: StudyConfig,
-    results: list[JobResult],
+    results: pd.DataFrame,
     rows: list[dict[str, Any]],
     rates: list[dict[str, Any]],
     folder: Path,
 ) -> None:
     """Write tables and figure into the folder of the study, each file completely or not at all."""
-    from eval.app.compare.comparison_figures import draw_study
-
-    for name, frame in (
-        ("results.csv", pd.DataFrame(results)),
-        ("study.csv", pd.DataFrame(flat(row) for row in rows)),
-        ("rates.csv", pd.DataFrame(_flat_rate(rate) for rate in rates)),
-    ):
-        with whole_file(folder / name) as scratch:
-            frame.to_csv(scratch, index=False)
-    with whole_file(folder / "study.md") as scratch:
-        text = f"{markdown(table(rows))}\n\n{markdown(rate_table(rates))}\n"
-        scratch.write_text(text, encoding="utf-8")
-    draw_study(rows, 1 / config.n_test, folder / "study.png")
+    files = {
+        "results.csv": results,
+        "study.csv": pd.DataFrame(flat(row) for row in rows),
+        "rates.csv": pd.DataFrame(_flat_rate(rate) for rate in rates),
+        "study.md": f"{markdown(table(rows))}\n\n{markdown(rate_table(rates))}\n",
+    }
+    write_files(folder, files)
+    save_figure(draw(config, results, train=True), folder / "study.png")
 
 
 def _flat_rate(rate: dict[str, Any]) -> dict[str, Any]:

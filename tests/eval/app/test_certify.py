@@ -13,14 +13,14 @@ from eval.app.certify.marginals import find_split
 from eval.app.cli import main
 from eval.app.report.report import command_line
 from eval.app.run.model_store import read_model
-from eval.app.run.run_folder import read_run, seal
 from eval.app.shared.certificates import (
     certificate_fields,
     describe_certificate,
     describe_certificates,
     stored_certificate,
 )
-from eval.app.shared.folders import InputError, explained
+from eval.app.shared.endings import InputError, explained
+from eval.app.shared.run_folder import read_run, seal
 from gibbs import Certificate
 
 # Two columns and no constant coordinate: rank 2, so that the certificate is by quadrature.
@@ -256,7 +256,7 @@ def test_nothing_is_written_when_the_work_is_interrupted(run, monkeypatch):
         raise KeyboardInterrupt
 
     before = contents(run)
-    for name in ("eval.app.certify.certification.solve_gibbs", "eval.app.certify.certify.refresh"):
+    for name in ("eval.app.certify.certification.solve_gibbs", "eval.app.certify.command.refresh"):
         with monkeypatch.context() as patch:
             patch.setattr(name, interrupted)
             assert invoke("certify", run, "--solve", "--quiet").exit_code != 0
@@ -267,7 +267,7 @@ def test_nothing_is_written_when_the_work_is_interrupted(run, monkeypatch):
 def test_a_solver_stopped_on_its_way_leaves_nothing(data, monkeypatch):
     from eval.app.run.recorder import Stopper
 
-    monkeypatch.setattr("eval.app.cli.Stopper", lambda: raised(Stopper()))
+    monkeypatch.setattr("eval.app.run.command.Stopper", lambda: raised(Stopper()))
     monkeypatch.setattr("eval.app.run.runs.Stopper", lambda: raised(Stopper()))
     words = ["run", "--data", data / "plane.csv", *PLANE, *FAST, "--solver", "gibbs"]
     assert invoke(*words, "--out", data / "run").exit_code == 130

@@ -16,11 +16,13 @@ from support.seeds import shifted
 from eval.app.cli import main
 from eval.app.run.config import RunConfig
 from eval.app.run.model_store import read_model
-from eval.app.run.run_folder import read_run
 from eval.app.run.runs import execute, history
-from eval.app.run.scores import Score, paired_difference, summarize_error
 from eval.app.run.splits import draw_split
+from eval.app.shared.run_folder import read_run
+from eval.app.shared.scores import paired_difference
+from eval.app.shared.scores import test_error as error_of_runs
 from eval.comparison.folds import OURS
+from eval.comparison.records import Record
 
 FAST = ["--neurons", "50", "--steps", "20", "--quiet"]
 TINY = ["--n-samples", "40", "--n-features", "5", "--n-classes", "2", "--n-test", "100", *FAST]
@@ -225,16 +227,29 @@ def test_help_and_version():
     assert CliRunner().invoke(main, ["--version"]).output.startswith("gibbsnet, version")
 
 
+def record(error, low, high, collapse=None):
+    """A record of a method with this test error and NC1."""
+    return Record(
+        train_error=0.0,
+        test_error=error,
+        test_error_low=low,
+        test_error_high=high,
+        fit_seconds=1.0,
+        nc1_train=collapse,
+        nc1_test=collapse,
+    )
+
+
 def test_interval_of_repetitions_without_errors_has_a_width():
-    scores = [Score(0.0, 0.0, (0.0, 4e-4), None, None, 1.0)] * 4
-    assert summarize_error(scores, 0.0) == pytest.approx((0.0, 0.0, 2e-4))
-    assert summarize_error(scores, 0.5) == pytest.approx((0.0, 0.0, 4e-4))
-    spread = [Score(0.0, e, (e, e), None, None, 1.0) for e in (0.1, 0.2, 0.3)]
+    scores = [record(0.0, 0.0, 4e-4)] * 4
+    assert error_of_runs(scores, 0.0) == pytest.approx((0.0, 0.0, 2e-4))
+    assert error_of_runs(scores, 0.5) == pytest.approx((0.0, 0.0, 4e-4))
+    spread = [record(e, e, e) for e in (0.1, 0.2, 0.3)]
     half = 4.302653 * 0.1
     for overlap, share in ((0.0, 1 / 3), (0.5, 5 / 6)):
         odds = 0.2 / 0.8 * math.exp(half * share**0.5 / (0.2 * 0.8))
-        assert summarize_error(spread, overlap).high == pytest.approx(odds / (1 + odds))
-    assert summarize_error([Score(None, None, None, 0.5, 0.5, None)], 0.0) is None
+        assert error_of_runs(spread, overlap).high == pytest.approx(odds / (1 + odds))
+    assert error_of_runs([Record(nc1_train=0.5, nc1_test=0.5)], 0.0) is None
     pairs = {OURS: spread, "other": spread[::-1]}
     end = math.tanh(2 * half * (5 / 6) ** 0.5)
     assert paired_difference(pairs, "other", 0.5) == pytest.approx((0.0, -end, end))

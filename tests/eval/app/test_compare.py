@@ -14,9 +14,8 @@ from support.seeds import shifted
 import eval.app.compare.command as app
 from eval import Interval, compare_baselines, make_linearly_separable, separability
 from eval.app.compare.command import compare
-from eval.app.compare.inputs import load_datasets
 from eval.app.shared.formats import flat, markdown
-from eval.app.shared.sources import SEPARABLE
+from eval.app.shared.sources import SEPARABLE, samples_of
 from stages import TwoStageClassifier
 
 
@@ -101,7 +100,7 @@ def test_files_and_their_target_stand_beside_names(fast, tmp_path):
 
 
 def test_the_separable_family_is_drawn_by_name():
-    drawn = {data.name: data for data in load_datasets(tuple(SEPARABLE), None, shifted(3))}
+    drawn = {name: samples_of(law, name, 400, shifted(3)) for name, law in SEPARABLE.items()}
     x, y = make_linearly_separable(400, random_state=shifted(3))
     np.testing.assert_array_equal(drawn["separable"].x, x)
     np.testing.assert_array_equal(drawn["separable"].y, y)

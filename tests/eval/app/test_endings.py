@@ -16,13 +16,13 @@ import pytest
 from click.testing import CliRunner
 from support.waiting import last_step, wait_for
 
-import eval.app.certify.certify
+import eval.app.certify.command
 import eval.app.check.command
-import eval.app.cli
 import eval.app.compare.command
+import eval.app.run.command
 from eval.app.cli import main
-from eval.app.shared.folders import alone_in, explained, staged_folder
-from eval.app.shared.signals import Stopped
+from eval.app.shared.endings import Stopped, explained
+from eval.app.shared.workspace import Workspace, alone_in
 
 STUDY = shlex.split(
     "study generalization --margins=0.1 --sizes=16 --seeds=40 --n-test=200 --neurons=20 "
@@ -30,6 +30,7 @@ STUDY = shlex.split(
 )
 LONG = shlex.split("run --data iris --neurons 100 --steps 1000000 --checkpoint 0")
 QUICK = "--neurons 10 --steps 2 --quiet"
+SHORT = f"run --n-samples 40 --n-test 50 {QUICK}"
 
 
 def invoke(words):
@@ -125,22 +126,26 @@ def trained(finished, tmp_path, monkeypatch):
 
 
 STOPPED_WHILE_WRITING = [
-    ("check --data iris --out made", eval.app.check, "_write"),
-    ("compare --data iris --out made", eval.app.compare, "execute"),
-    ("compare --data iris --out made", eval.app.compare, "write"),
-    ("certify run --quiet", eval.app.certify, "write_certification"),
-    ("certify run --quiet", eval.app.certify, "refresh"),
-    (f"run --n-samples 40 --n-test 50 {QUICK} --out run --force", eval.app.cli, "write_run"),
-    (f"run --n-samples 40 --n-test 50 {QUICK} --out made/deep", eval.app.cli, "refresh"),
+    ("check --data iris --out made", eval.app.check.command, "_write"),
+    ("compare --data iris --out made", eval.app.compare.command, "execute"),
+    ("compare --data iris --out made", eval.app.compare.command, "write"),
+    ("certify run --quiet", eval.app.certify.command, "write_certification"),
+    ("certify run --quiet", eval.app.certify.command, "refresh"),
+    (
+        f"run --n-samples 40 --n-test 50 {QUICK} --out run --force",
+        eval.app.run.command,
+        "write_run",
+    ),
+    (f"{SHORT} --out made/deep", eval.app.run.command, "refresh"),
 ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(("words", "module", "step"), STOPPED_WHILE_WRITING)
 def test_no_command_leaves_a_scratch_folder(words, module, step, number, trained, monkeypatch):
-    if module is eval.app.compare:
+    if module is eval.app.compare.command:
         monkeypatch.setattr(module, "execute", lambda *_, **__: [])
-    if module is eval.app.certify:
+    if module is eval.app.certify.command:
         judged = SimpleNamespace(content=dict, arrays=dict)
         monkeypatch.setattr(module, "certify_run", lambda *_, **__: judged)
     monkeypatch.setattr(module, step, raising(number))
@@ -166,7 +171,7 @@ def test_the_second_ctrl_c_of_a_run_leaves_nothing(tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(eval.app.cli.runs, "execute", twice)
+    monkeypatch.setattr(eval.app.run.command.runs, "execute", twice)
     result = invoke("run --data iris --out run")
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == "stopped by Ctrl-C: nothing is kept"
@@ -203,9 +208,9 @@ def test_what_a_kill_has_left_is_swept_by_the_next_and_what_lives_is_not(tmp_pat
     for folder in (dead, alive, mine):
         folder.mkdir()
         (folder / "file").write_text("dear")
-    with alone_in(alive), staged_folder(out) as scratch:
+    with alone_in(alive), Workspace(out).staged() as scratch:
         assert sorted(tmp_path.iterdir()) == sorted([alive, mine, scratch])
-        with staged_folder(tmp_path / "other"):
+        with Workspace(tmp_path / "other").staged():
             pass
         (scratch / "file").write_text("new")
     assert sorted(tmp_path.iterdir()) == sorted([alive, mine, tmp_path / "other", out])

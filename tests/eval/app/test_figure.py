@@ -15,8 +15,9 @@ from click.testing import CliRunner
 from PIL import Image
 from support.seeds import numpy_generator, shifted
 
-from eval.app.figure import RECIPES, figure, images, production
+from eval.app.figure import RECIPES, figure, images
 from eval.app.figure.images import Samples, balanced_samples, load_inputs
+from eval.app.shared import workspace
 
 FILES = ["config.json", "jobs", "measured.csv", "measured.md"]
 
@@ -59,7 +60,7 @@ def made(tmp_path_factory, standin):
         if not out.exists():
             options = ["--features", standin] if name in {"fig1b", "fig2b"} else []
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(production, "run_jobs", inline)
+                patch.setattr(workspace, "run_jobs", inline)
                 result = invoke(name, "--quick", *options, "--out", out, "--json")
             assert result.exit_code == 0, result.output
             (root / f"{name}.json").write_text(result.stdout)
@@ -80,9 +81,10 @@ def test_a_figure_comes_with_its_data_its_numbers_and_how_it_was_made(name, made
     assert config["figure"] == name == content["figure"]
     assert {"gibbsnet", "torch", "matplotlib"} <= set(config["versions"])
     assert {key: config[key] for key in content["config"]} == content["config"]
-    for key, value in RECIPES[name].quick.items():
+    quick = dataclasses.asdict(RECIPES[name].sized(RECIPES[name].quick))
+    for key in {word.partition("=")[0] for word in RECIPES[name].quick.split()}:
         if (name, key) not in {("fig1b", "per_class"), ("fig2b", "per_class")}:
-            assert config[key] == (list(value) if isinstance(value, tuple) else value)
+            assert config[key] == json.loads(json.dumps(quick[key]))
     stored = pd.read_csv(out / "measured.csv")
     assert stored["quantity"].tolist() == [row["quantity"] for row in content["measured"]]
     np.testing.assert_allclose(stored["value"], [row["value"] for row in content["measured"]])
@@ -203,7 +205,7 @@ def test_bad_settings_of_the_descent_are_refused(setting, message, standin, tmp_
 
 
 def test_a_run_that_diverges_is_no_figure(standin, tmp_path, monkeypatch):
-    monkeypatch.setattr(production, "run_jobs", inline)
+    monkeypatch.setattr(workspace, "run_jobs", inline)
     options = ["--features", standin, "--quick", "--set", "step_sizes=1,1e6"]
     refuse(invoke("fig1b", *options, "--out", tmp_path / "f"), "diverged at step .* smaller step_")
     assert not (tmp_path / "f" / "fig1b.png").exists()
@@ -247,9 +249,7 @@ def test_a_killed_figure_resumes_to_the_same_table(tmp_path, monkeypatch):
     table = pd.read_csv(out / "balance.csv")
     records = 1 + 200 // 20
     assert table["run"].tolist() == list(np.repeat(np.arange(8), records))
-    settings = dataclasses.replace(
-        RECIPES["balance"].settings, **RECIPES["balance"].quick | {"seeds": 8}
-    )
+    settings = RECIPES["balance"].sized(f"{RECIPES['balance'].quick} seeds=8")
     again = pd.DataFrame(RECIPES["balance"].jobs(settings)["run-7"]())
     stored = table[table["run"] == 7].reset_index(drop=True)
     pd.testing.assert_frame_equal(stored, again, rtol=1e-5, check_dtype=False)

@@ -23,7 +23,7 @@ from gibbs import features, run_langevin, sample_normal, solve_gibbs
 
 
 def quick(name, **changes):
-    return dataclasses.replace(RECIPES[name].settings, **{**RECIPES[name].quick, **changes})
+    return dataclasses.replace(RECIPES[name].sized(RECIPES[name].quick), **changes)
 
 
 def measured(name, settings, frame):
@@ -179,7 +179,7 @@ def test_generalization_draws_the_runs_of_the_study_and_knows_their_rate():
     settings = quick("generalization")
     job = Job(0.3, 16, 1)
     (row,) = RECIPES["generalization"].jobs(settings)[job.file.removesuffix(".json")]()
-    direct = dataclasses.asdict(run_job(job, settings))
+    direct = run_job(job, settings)
     assert {**row, "seconds": 0} == {**direct, "seconds": 0}
     sizes = np.array([16, 64, 256, 1024])
     frame = pd.DataFrame(

@@ -7,9 +7,10 @@ import pytest
 
 from eval import Interval
 from eval.app.report.findings import findings
-from eval.app.run.scores import Score, table
 from eval.app.shared.certificates import describe_certificate
 from eval.app.shared.formats import as_text, number
+from eval.app.shared.scores import run_table
+from eval.comparison.records import Record
 from gibbs import Certificate, describe_bounds
 
 
@@ -38,7 +39,8 @@ def test_no_text_of_a_result_holds_a_negative_zero():
         "solved": None,
     }
     assert not any(" -0 " in sentence for _, sentence in findings(content))
-    score = Score(0.0, 0.5, (0.5, 0.5), 0.1, 0.1, 1.0)
-    less = Score(-0.0, 0.5 - 1e-9, (0.5, 0.5), None, None, 1.0)
-    shown = table({"two-stage network": [score] * 2, "other": [less] * 2}, 0.0)
+    ends = {"test_error_low": 0.5, "test_error_high": 0.5, "fit_seconds": 1.0}
+    score = Record(train_error=0.0, test_error=0.5, nc1_train=0.1, nc1_test=0.1, **ends)
+    less = Record(train_error=-0.0, test_error=0.5 - 1e-9, nc1_train=None, nc1_test=None, **ends)
+    shown = run_table({"two-stage network": [score] * 2, "other": [less] * 2}, 0.0)
     assert not any(text.startswith("-0") for text in shown.to_numpy().ravel())

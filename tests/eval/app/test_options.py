@@ -12,13 +12,14 @@ from support.seeds import numpy_generator
 
 import eval.app.check.command
 import eval.app.compare.command
-import eval.app.compare.tuned
+import eval.app.compare.config
 import eval.app.figure.command
+import eval.app.predict.command
 import eval.app.run.runs
-from eval.app.cli import _PREDICT_USES, main
+from eval.app.cli import main
 from eval.app.report.report import command_line
 from eval.app.run.config import USES, RunConfig
-from eval.app.shared.options import recorded
+from eval.app.shared.uses import recorded
 
 RINGS = """
 import numpy as np
@@ -57,7 +58,7 @@ def folder(tmp_path, monkeypatch):
         (eval.app.run.runs, "execute"),
         (eval.app.check.command, "execute"),
         (eval.app.compare.command, "execute"),
-        (eval.app.compare.tuned, "execute"),
+        (eval.app.compare.command, "execute_tuned"),
         (eval.app.figure.command, "produce"),
     ):
         monkeypatch.setattr(module, name, reached)
@@ -190,9 +191,9 @@ def test_an_option_is_taken_where_it_does_something(words, folder):
     [
         ("run", USES),
         ("check", eval.app.check.command.USES),
-        ("compare", eval.app.compare.inputs.USES),
+        ("compare", eval.app.compare.config.USES),
         ("figure", eval.app.figure.command.USES),
-        ("predict", _PREDICT_USES),
+        ("predict", eval.app.predict.command.USES),
     ],
 )
 def test_help_says_of_an_option_where_it_is_used(command, uses):
@@ -253,9 +254,9 @@ def test_configs_of_a_check_and_a_comparison_hold_what_was_used(folder, monkeypa
         "seed": 0,
         "versions": 0,
     }
-    config = eval.app.compare.command.CompareConfig(("iris",), test_size=0.2)
+    config = eval.app.compare.config.CompareConfig(("iris",), test_size=0.2)
     facts = {"tuned": False, "test_size": 0.2, "drawn": False, "tables": (), "out": None}
-    used = recorded(config, eval.app.compare.inputs.USES, facts)
+    used = recorded(config, eval.app.compare.config.USES, facts)
     assert used == {"data": ("iris",), "test_size": 0.2, "seed": 0, "controls": False}
 
 

@@ -17,8 +17,8 @@ from eval.app.cli import main
 from eval.app.report.figures import FIGURES, figures_of
 from eval.app.report.parameters import parameters_used
 from eval.app.report.report import _animation, command_line
-from eval.app.run.run_folder import read_run
-from eval.app.shared.geometry import class_mean_axes
+from eval.app.shared.plots import class_mean_axes
+from eval.app.shared.run_folder import read_run
 from eval.collapse.formulas import COLLAPSE_DEFINITIONS
 
 TITLE = "Collapse of the features"

@@ -13,9 +13,10 @@ from eval.app.cli import main
 from eval.app.run import runs
 from eval.app.run.config import RunConfig
 from eval.app.run.model_store import COLUMNS, MODEL, SavedModel, read_model, write_model
-from eval.app.run.run_folder import FORMAT, read_run, seal, write_run
+from eval.app.run.run_files import write_run
 from eval.app.shared.certificates import certificate_fields
-from eval.app.shared.folders import staged_folder
+from eval.app.shared.run_folder import FORMAT, read_run, seal
+from eval.app.shared.workspace import Workspace
 from stages import TwoStageClassifier
 
 
@@ -226,7 +227,7 @@ def test_no_code_in_a_run_folder_is_executed(folder, tmp_path, name):
 
 def test_nothing_is_left_of_a_folder_that_fails_on_the_way(tmp_path):
     def fail():
-        with staged_folder(tmp_path / "deep" / "run") as scratch:
+        with Workspace(tmp_path / "deep" / "run").staged() as scratch:
             (scratch / "half").write_text("written")
             raise RuntimeError("power cut")
 

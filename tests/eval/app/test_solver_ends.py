@@ -19,7 +19,7 @@ from support.seeds import numpy_generator, shifted
 from eval.app.cli import main
 from eval.app.report.figures import figures_of
 from eval.app.report.report import _number
-from eval.app.run.run_folder import read_run
+from eval.app.shared.run_folder import read_run
 from gibbs.solver.ascent import Ascent
 from gibbs.solver.domain import Edge
 
@@ -336,8 +336,8 @@ def test_ctrl_c_in_the_search_for_a_lower_beta_keeps_the_verdict(monkeypatch, tm
 
 
 def test_older_verdicts_and_certificates_are_still_shown(tmp_path):
-    """Before there were bounds that are never worse than the trivial ones."""
-    from eval.app.run.run_folder import seal
+    """Before there were bounds that are never worse trivial ones."""
+    from eval.app.shared.run_folder import seal
 
     out = tmp_path / "run"
     assert run(out, *SOLVER, "--quiet").exit_code == 0

@@ -13,9 +13,9 @@ from support.seeds import numpy_generator
 from eval import mean_interval, mismatch_error, mismatch_interval
 from eval.accuracy import error_interval
 from eval.app.compare.command import compare
-from eval.app.compare.tuned import TunedConfig
-from eval.app.shared.folders import alone_in
+from eval.app.compare.config import CompareConfig
 from eval.app.shared.formats import as_text
+from eval.app.shared.workspace import alone_in
 from eval.comparison import compare_tuned
 from eval.comparison.folds import OURS
 from eval.comparison.ranking import corrected_test, holm
@@ -103,7 +103,7 @@ def test_workers_give_what_one_process_gives(data, whole):
         frame["kind"].to_numpy(),
         folds=2,
         repeats=1,
-        methods=TunedConfig(("mine",), methods=("ridge", "k-NN"), neurons=5, steps=3).spaces(),
+        methods=CompareConfig(("mine",), methods=("ridge", "k-NN"), neurons=5, steps=3).spaces(),
     )
     stored = pd.read_csv(whole[0] / "compare.csv")
     assert stored["test_error"].tolist() == [record.test_error for record in result.records]
@@ -242,8 +242,8 @@ def refuse(result, message):
 
 
 def test_the_default_is_all_methods():
-    assert list(TunedConfig(("iris",)).spaces()) == [OURS, *TunedConfig(("iris",)).methods]
-    assert len(TunedConfig(("iris",)).methods) == 8
+    assert list(CompareConfig(("iris",)).spaces()) == [OURS, *CompareConfig(("iris",)).methods]
+    assert len(CompareConfig(("iris",)).methods) == 8
 
 
 def test_few_samples_are_cut_into_folds_again(data, whole, tmp_path):

@@ -25,7 +25,8 @@ from eval import (
     nc1,
 )
 from eval.accuracy import error_interval
-from eval.comparison.folds import OURS, RANDOM_FEATURES, hidden_activations
+from eval.comparison.folds import OURS, RANDOM_FEATURES
+from eval.comparison.records import hidden_activations
 from stages import TwoStageClassifier
 
 

@@ -8,13 +8,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from eval import Interval
-from eval.app.compare.comparison_figures import _draw_curve
 from eval.app.figure import RECIPES
-from eval.app.figure.drawing import _draw_generalization, _draw_temperature, _draw_two_stage
-from eval.app.figure.recipe import error_of, mean_of
+from eval.app.figure.recipe import mean_of
 from eval.app.figure.temperature import TemperatureSettings
 from eval.app.figure.two_stage import STAGES, TwoStageSettings
-from eval.app.study import StudyConfig
+from eval.app.shared.plots import interval_curve
+from eval.app.study import StudyConfig, error_of
 
 
 def lowest(axes):
@@ -44,7 +43,7 @@ def generalization(errors):
 
 def test_log_axes_of_generalization_end_at_the_resolution():
     frame = generalization({16: 0.3, 32: 0.01, 64: 0.0, 128: 0.0})
-    figure = _draw_generalization(StudyConfig(n_test=1000), frame)
+    figure = RECIPES["generalization"].draw(StudyConfig(n_test=1000), frame)
     errors, collapse = figure.axes
     low, axis = lowest(errors)
     assert low == pytest.approx(1e-3)
@@ -56,14 +55,11 @@ def test_log_axes_of_generalization_end_at_the_resolution():
 
 
 def test_the_study_draws_intervals_without_ends_and_errors_never_seen():
-    rows = [
-        {"n": 16, "nc1_test": Interval(0.2, math.nan, math.nan)},
-        {"n": 32, "nc1_test": Interval(0.1, 0.05, 0.2)},
-    ]
+    points = np.array([[16, 0.2, math.nan, math.nan], [32, 0.1, 0.05, 0.2]]).T
     axes = Figure().subplots()
-    _draw_curve(axes, rows, "nc1_test", "black", "NC1")
-    errors = [{"n": 16, "error": Interval(0.0, 0.0, 0.004)}, {"n": 32, "error": Interval(0, 0, 0)}]
-    _draw_curve(axes, errors, "error", "black", "error", floor=1e-3)
+    interval_curve(axes, points, "black", "NC1")
+    errors = np.array([[16, 0.0, 0.0, 0.004], [32, 0.0, 0.0, 0.0]]).T
+    interval_curve(axes, errors, "black", "error", floor=1e-3)
     axes.set_yscale("log")
     low, axis = lowest(axes)
     assert low == pytest.approx(1e-3)
@@ -78,7 +74,7 @@ def test_bands_against_beta_are_positive():
         for beta in (10.0, 100.0, 1000.0)
         for run, factor in enumerate((0.1, 0.2, 3.0))
     )
-    for axes in _draw_temperature(settings, frame).axes:
+    for axes in RECIPES["beta"].draw(settings, frame).axes:
         assert 0 < lowest(axes)[0] < 1e-3
 
 
@@ -100,7 +96,7 @@ def test_numbers_and_points_of_both_stages_stay_in_their_range():
         )
         if "test error" in measured.quantity:
             assert measured.value == pytest.approx((0, 0, 0.002 / math.sqrt(3)))
-    for axes in _draw_two_stage(settings, frame).axes:
+    for axes in RECIPES["two-stage"].draw(settings, frame).axes:
         bars = [segment for bar in axes.containers for segment in bar.lines[2][0].get_segments()]
         assert np.min(bars) > 0
         assert axes.get_ylim()[0] > 1e-6

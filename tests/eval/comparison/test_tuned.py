@@ -27,9 +27,10 @@ from eval.comparison import (
     tune_fold,
     tuned_methods,
 )
-from eval.comparison.folds import OURS, Comparison, FoldRecord
+from eval.comparison.folds import OURS, Comparison
 from eval.comparison.memory import peak_memory, reset_peak
 from eval.comparison.ranking import corrected_test, holm
+from eval.comparison.records import FoldRecord
 from stages import TwoStageClassifier
 
 SMALL = tuned_methods(n_neurons=20, n_steps=5)
@@ -266,7 +267,21 @@ def comparison(**errors):
     """A comparison with given test errors by fold, of 20 test and 80 training samples."""
     names = {"ours": OURS}
     records = [
-        FoldRecord(names.get(name, name), fold, 80, 20, 0.0, e, e, e, 1.0, 1.0, None, None, None)
+        FoldRecord(
+            method=names.get(name, name),
+            fold=fold,
+            n_train=80,
+            n_test=20,
+            train_error=0.0,
+            test_error=e,
+            test_error_low=e,
+            test_error_high=e,
+            fit_seconds=1.0,
+            predict_seconds=1.0,
+            nc1_inputs=None,
+            nc1_train=None,
+            nc1_test=None,
+        )
         for name, row in errors.items()
         for fold, e in enumerate(row)
     ]

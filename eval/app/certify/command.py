@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +11,15 @@ import click
 from eval.app.certify.certification import certify_run
 from eval.app.report.findings import findings
 from eval.app.report.report import refresh
-from eval.app.run.run_folder import read_run, write_certification
-from eval.app.shared.folders import check_folder, explained, staged_folder
+from eval.app.shared.options import Output, folder_argument, output_options
+from eval.app.shared.run_folder import read_run, write_certification
+from eval.app.shared.workspace import Workspace, check_folder
 
 __all__ = ["certify"]
 
 
 @click.command()
-@click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))
+@folder_argument
 @click.option(
     "--n-particles",
     type=click.IntRange(100),
@@ -33,9 +32,11 @@ __all__ = ["certify"]
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--solve", is_flag=True, help="Solve for the minimizer too, and compare with it.")
-@click.option("--quiet", is_flag=True, help="Nothing on standard error but errors.")
-@click.option("--json", "as_json", is_flag=True, help="Print certificate.json, not sentences.")
-def certify(run_folder: Path, quiet: bool, as_json: bool, **options: Any) -> None:
+@output_options(
+    quiet="Nothing on standard error but errors.",
+    as_json="Print certificate.json, not sentences.",
+)
+def certify(run_folder: Path, output: Output, **options: Any) -> str:
     """Certify the neurons of a finished run by a duality gap.
 
     Stage one, with W fixed at W_0, has one minimizer of Gibbs form. The neurons' incoming
@@ -49,25 +50,19 @@ def certify(run_folder: Path, quiet: bool, as_json: bool, **options: Any) -> Non
     gibbsnet certify runs/digits
     gibbsnet certify runs/separable --solve --n-particles 5000 --tol 0.05
     """  # noqa: D301
-    with explained():
-        folder = run_folder.resolve()
-        run = read_run(folder)
-        _check_replaceable(folder)
-        certification = certify_run(run, _speaker(quiet), **options)
-        content = certification.content()
-        with staged_folder(folder, force=True) as scratch:
-            shutil.copytree(folder, scratch, dirs_exist_ok=True)
-            write_certification(scratch, content, certification.arrays())
-            refresh(scratch)
-    if as_json:
-        click.echo(json.dumps(content, indent=2, allow_nan=False))
-        return
-    click.echo("\n".join(f"{name}: {sentence}" for name, sentence in findings(content)))
-    click.echo(f"written to {run_folder}; open {run_folder / 'report.html'}")
-
-
-def _speaker(quiet: bool) -> Callable[[str], None]:
-    return (lambda _: None) if quiet else (lambda text: click.echo(text, err=True))
+    folder = run_folder.resolve()
+    run = read_run(folder)
+    _check_replaceable(folder)
+    certification = certify_run(run, output.say, **options)
+    content = certification.content()
+    with Workspace(folder, force=True).staged() as scratch:
+        shutil.copytree(folder, scratch, dirs_exist_ok=True)
+        write_certification(scratch, content, certification.arrays())
+        refresh(scratch)
+    found = "\n".join(f"{name}: {sentence}" for name, sentence in findings(content))
+    return output.text(
+        content, f"{found}\nwritten to {run_folder}; open {run_folder / 'report.html'}"
+    )
 
 
 def _check_replaceable(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Signals that end a command, as exceptions, so that it removes its locks and scratch folders."""
+"""How a command ends: bad input in one sentence, signals as exceptions so that it lets go."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import NoReturn
 
-__all__ = ["Stopped", "catchable", "exit_status", "name_of", "signals_held"]
+import click
+
+__all__ = ["InputError", "Stopped", "explained", "signals_held"]
 
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Signals that would end the process at once: of batch systems, and of a terminal that closes."""
@@ -23,18 +25,45 @@ class Stopped(KeyboardInterrupt):
         self.number = number
 
 
-def name_of(stop: KeyboardInterrupt) -> str:
-    """Name of the signal, as users know it."""
-    return signal.Signals(stop.number).name if isinstance(stop, Stopped) else "Ctrl-C"
+class InputError(click.ClickException):
+    """Something the user gave is not usable: one sentence, exit status 2."""
 
-
-def exit_status(stop: KeyboardInterrupt) -> int:
-    """128 plus the number of the signal, as in shells."""
-    return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+    exit_code = 2
 
 
 @contextmanager
-def catchable() -> Iterator[None]:
+def explained() -> Iterator[None]:
+    """Turn bad input into an error of the command line; after a signal, say what is kept.
+
+    A function that keeps results of a stopped command says so in a note on the
+    KeyboardInterrupt. The exit status is then 128 and the number of the signal, as shells have it.
+    """
+    try:
+        with _catchable():
+            yield
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
+        name = signal.Signals(number).name if isinstance(stop, Stopped) else "Ctrl-C"
+        kept = "; ".join(getattr(stop, "__notes__", ["nothing is kept"]))
+        click.echo(f"stopped by {name}: {kept}", err=True)
+        raise SystemExit(128 + number) from None
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        raise InputError(_sentence(error)) from error
+    except ArithmeticError as error:
+        if type(error) is not ArithmeticError:  # a division by zero is no bad input
+            raise
+        raise InputError(str(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    """The message of an error, without the error number of the system."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+
+
+@contextmanager
+def _catchable() -> Iterator[None]:
     """Raise :class:`Stopped` for signals that would end the process and leave its scratch folders.
 
     A signal that is ignored or has a handler, as under nohup, is left as it is.

@@ -1,10 +1,8 @@
-"""The folder of a run on disk: written completely, with checksums that are checked when read."""
+"""The folder of a run on disk: sealed by checksums, checked when read."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import platform
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,20 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
-from eval.app.run.model_store import write_model
-from eval.app.run.runs import Outcome, history
-from eval.app.run.scores import Score
-from eval.app.shared.certificates import certificate_fields
 from eval.app.shared.formats import dump
-from eval.app.shared.geometry import class_mean_axes
-from eval.collapse.fitted import collapse_of
-from stages import TwoStageClassifier
+from eval.app.shared.scores import Scores, restored
 from stages.files import checksum
 
-__all__ = ["StoredRun", "read_run", "seal", "write_certification", "write_run"]
+__all__ = ["FORMAT", "StoredRun", "read_manifest", "read_run", "seal", "write_certification"]
 
 FORMAT = 2
 """Version of the layout of run folders; those of version 1 are read as well."""
@@ -64,26 +55,11 @@ class StoredRun:
     certification_arrays: dict[str, NDArray[Any]]
 
     @property
-    def scores(self) -> dict[str, list[Score]]:
-        """Scores by method, one a repetition."""
+    def scores(self) -> Scores:
+        """Records by method, one a repetition."""
         return {
-            name: [
-                Score(**row | {"interval": tuple(row["interval"]) if row["interval"] else None})
-                for row in rows
-            ]
-            for name, rows in self.metrics["scores"].items()
+            name: [restored(row) for row in rows] for name, rows in self.metrics["scores"].items()
         }
-
-
-def write_run(outcome: Outcome, folder: Path) -> None:
-    """Write data and model into an existing, empty folder; the report comes after."""
-    config = outcome.config.recorded(outcome.split.kind) | {"versions": _versions()}
-    _dump(folder / "config.json", config)
-    _dump(folder / "metrics.json", _metrics(outcome))
-    history(outcome.model).to_csv(folder / "history.csv", index=False)
-    np.savez_compressed(folder / "features.npz", allow_pickle=False, **_arrays(outcome))
-    write_model(outcome.saved_model, folder)
-    seal(folder, complete=outcome.complete)
 
 
 def write_certification(folder: Path, content: dict[str, Any], arrays: dict[str, Any]) -> None:
@@ -96,7 +72,7 @@ def write_certification(folder: Path, content: dict[str, Any], arrays: dict[str,
 def seal(folder: Path, *, complete: bool) -> None:
     """Write the manifest: format, status, and the checksum of every file."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
-    _dump(
+    dump(
         folder / MANIFEST,
         {
             "format": FORMAT,
@@ -162,73 +138,3 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if checksum(path) != expected:
             raise ValueError(f"{folder}: {name} was altered or cut short since the run wrote it")
     return manifest
-
-
-def _metrics(outcome: Outcome) -> dict[str, Any]:
-    certificates = [certificate_fields(certificate) for certificate in outcome.certificates]
-    return {
-        "data": outcome.split.name,
-        "overlap": outcome.split.overlap,
-        "classes": outcome.model.classes_.tolist(),
-        "steps": outcome.model.n_iter_,
-        "parameters": {
-            name: value
-            for name, value in outcome.model.get_params().items()
-            if name not in {"verbose", "random_state"} and not callable(value)
-        },
-        "scores": {
-            name: [dataclasses.asdict(score) for score in scores]
-            for name, scores in outcome.scores.items()
-        },
-        "losses": outcome.losses,
-        "certificate": certificates[0] if certificates else None,
-        "certificates": certificates,
-        "collapse": {
-            "train": _collapse(outcome.model, outcome.split.x, outcome.split.y),
-            "test": _collapse(outcome.model, outcome.split.x_test, outcome.split.y_test),
-        },
-        "assumptions": [dataclasses.asdict(check) for check in outcome.assumptions],
-    }
-
-
-def _collapse(
-    model: TwoStageClassifier, x: NDArray[np.float64], y: NDArray[Any]
-) -> dict[str, dict[str, Any]]:
-    """Every collapse metric of the features, as value (None where undefined) and status."""
-    measured = collapse_of(model, x, y).as_dict()
-    return {
-        name: {
-            "value": float(entry.value) if np.isfinite(entry.value) else None,
-            "status": str(entry.status),
-        }
-        for name, entry in measured.items()
-    }
-
-
-def _arrays(outcome: Outcome) -> dict[str, NDArray[Any]]:
-    recorder = outcome.frames
-    members = np.searchsorted(outcome.model.classes_, outcome.split.y)
-    if recorder.first is None or recorder.last is None:
-        raise ValueError("a run without a single record has nothing to write")
-    axes = class_mean_axes(recorder.last, members)
-    points = np.stack([(frame - frame.mean(axis=0)) @ axes for frame in recorder.frames])
-    watched = len(recorder.frames) > 1
-    before = {"before": recorder.first.astype(np.float32)} if watched else {}
-    return before | {
-        "steps": np.array(recorder.steps),
-        "points": points.astype(np.float32),
-        "labels": members[recorder.rows],
-        "after": recorder.last.astype(np.float32),
-        "members": members,
-        "confusion": outcome.confusion,
-    }
-
-
-def _versions() -> dict[str, Any]:
-    packages = ("gibbsnet", "torch", "numpy", "scipy", "scikit-learn", "pot")
-    versions: dict[str, Any] = {name: version(name) for name in packages}
-    return versions | {"python": platform.python_version(), "threads": torch.get_num_threads()}
-
-
-def _dump(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
