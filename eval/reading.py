@@ -2,6 +2,8 @@
 
 Whatever holds numbers or labels may come: lists, arrays of any layout and byte order, frames,
 series, and tensors of any device. What cannot be used is refused with the name of the argument.
+The samples of the classifier itself are read in :mod:`stages.estimator.reading`, on which this
+stands, and the rows of a data set are checked one by one in :mod:`eval.data.arrays`.
 """
 
 from __future__ import annotations
