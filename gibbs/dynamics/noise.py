@@ -23,7 +23,7 @@ class Kick:
     ----------
     before, after : float
         The neurons move by before * xi, then the gradient is taken, then they move by
-        after * xi beside the gradient.
+        after * xi together with the gradient step.
     """
 
     before: float

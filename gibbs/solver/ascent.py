@@ -29,7 +29,7 @@ from gibbs.solver.progress import StepLog
 __all__ = ["Ascent", "OverdispersedChains", "line_search", "maximize"]
 
 MOST_STEPS = 40
-"""Steps of one ascent; those that succeed take 6 to 20."""
+"""Steps of one ascent at most: one that has not converged by then counts as failed."""
 
 MOST_FAILURES = 4
 """Failed steps, less half of the good ones, after which the ascent gives up."""

@@ -29,20 +29,21 @@ LEAST_SHARE = 0.5
 """Each step of a bridge keeps this share of the effective sample size."""
 
 MOST_LEVELS = 60
-"""Levels of the longest bridge: beyond it the proposal has nothing to do with mu_G."""
+"""Levels of a bridge at most: a proposal that needs more is too far from mu_G."""
 
 DIRECT_SHARE = 0.4
 """Importance sampling without a bridge is accepted at 40 % of the effective sample size that a
 level must keep: it takes no moves, and its points are independent."""
 
 LEAST_LEVEL = 1e-4
-"""A bridge moves on by so much at least, so that it ends."""
+"""Each level of a bridge rises by this much at least, so that it ends."""
 
 FOUND_SHARE = 0.2
 """Share of the fit of a proposal that follows the points found by other chains."""
 
 PRIOR_SHARE = 0.05
-"""Share of a proposal that is the prior: e(u) >= 0 bounds the weights where the fit has no mass."""
+"""Share of a proposal that is the prior: e(u) >= 0 makes mu_G at least a multiple of the prior
+everywhere, and q must cover that mass, too."""
 
 WIDENING = 0.5
 """The covariances of a fit are multiplied by 1 + WIDENING / sqrt(r): a fit that is a little too

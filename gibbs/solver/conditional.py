@@ -121,7 +121,7 @@ class Conditional:
     def mean_factors(self, products: Tensor, w: Tensor) -> tuple[Tensor, Tensor]:
         """Two factors (M, k), (k, p) of the means of tau(a) at c = products W^T, products (M, q).
 
-        Without truncation k = q: whoever averages the rows need not do it for p columns.
+        Without truncation k = q, so that averages are taken of q columns in place of p.
         """
         if self.radius is None:
             return products, -self.coupling / self.precision * w.T

@@ -50,7 +50,7 @@ START_LIMIT = 0.9
 """A solver starts at a G of at most this kappa: its first steps must not lead out of the domain."""
 
 SHRINKAGE = 0.5
-"""A G outside is scaled to this share of the allowed kappa."""
+"""A G outside is scaled to this share of the allowed kappa: well inside, where steps have room."""
 
 NEGLIGIBLE = 40.0
 """Fall of a log density, in nats, beyond which there is no mass: exp(-40) is 4e-18."""

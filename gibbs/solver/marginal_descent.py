@@ -16,7 +16,7 @@ from gibbs.solver.progress import DescentRound, StepLog
 __all__ = ["marginal_descent"]
 
 N_ROUNDS = 150
-"""Rounds of moves, each with a new G: about three times what the law of u takes to settle."""
+"""Rounds of moves, each with a new G: the last `N_KEPT` give the result, the others are burn-in."""
 
 N_KEPT = 50
 """Rounds at the end whose law is averaged."""

@@ -65,7 +65,7 @@ class GibbsMeasure:
     phases : Phases, optional
         Where the masses of phases have been chosen: the law of u is mu_G times chosen/mass.
     replays : Tensor (M,), optional
-        Of a Monte Carlo law: the number of the independent draw that each point belongs to, from
+        Of a Monte Carlo law: the number of the replay that each point belongs to, from
         0 on, each weighted by its own estimate of Z. None for quadrature.
     """
 
@@ -124,7 +124,7 @@ class GibbsMeasure:
     def kl_to_prior(self) -> float:
         """KL(rho | rho_0) >= 0, in nats: that of the law of u, and that of a given u.
 
-        Of a Monte Carlo law it is an estimate, which noise may carry below 0.
+        For a Monte Carlo law it is an estimate, which noise may make negative.
         """
         conditional = Conditional.of(self.problem)
         marginal = conditional.total(self._local_fields(self.dual))
@@ -134,7 +134,7 @@ class GibbsMeasure:
         return float(self.weights @ (marginal + given)) - self.log_z
 
     def without(self, replay: int) -> GibbsMeasure:
-        """The same law from all draws but one; its log Z is that of those.
+        """The same law from all replays but one; its log Z is that of those.
 
         Raises
         ------

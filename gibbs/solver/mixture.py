@@ -16,7 +16,7 @@ N_COMPONENTS = (1, 2, 4, 8, 16)
 """Numbers of components that are tried, until the held-out likelihood falls."""
 
 MOST_POINTS = 6000
-"""Points of a fit at most: expectation-maximisation on more takes longer than all else."""
+"""Points of a fit at most, which bounds its time."""
 
 HELD_OUT = 4
 """Every fourth point (at random) is held out to choose the number of components."""

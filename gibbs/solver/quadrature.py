@@ -42,7 +42,7 @@ BUDGET = 2.5e8
 """Most activations, points times samples, that a rule may take."""
 
 FIRST_RADIUS, FIRST_POLAR_RADIUS = 9.0, 40.0
-"""Radius of the first rule, in prior deviations: the prior has a mass of 2e-18 beyond 9."""
+"""Radius of the first rule, in prior deviations: on a line the prior has 2e-19 beyond 9."""
 
 MARGIN = 1.1
 """A rule extends this much further than the law needs, so that the next G fits in, too."""
@@ -60,7 +60,7 @@ SAME_VALUE, SAME_FEATURES = 1e-10, 1e-8
 """Relative changes of D and of the features below which a rule counts as converged."""
 
 MOST_STEPS = 100
-"""Newton steps on one rule at most; about ten are usual."""
+"""Newton steps on one rule at most; they end before that where a step gains nothing."""
 
 
 class RuleTooLarge(ValueError):
@@ -281,7 +281,7 @@ def _agree(coarse: Tilted, fine: Tilted) -> bool:
 
 
 def quadrature_certificate(tilted: Tilted, tol: float) -> Certificate:
-    """Certificate of a settled rule: its numbers are exact to round-off."""
+    """Certificate of a converged rule: its numbers are exact to round-off."""
     dual, gap = dual_value(tilted), gap_of(tilted)
     certified = dual > 0 and gap <= tol * dual
     reason = f"relative gap {gap / dual:.2g} > tol {tol:g}" if dual > 0 else "the dual is not > 0"

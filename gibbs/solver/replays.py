@@ -28,10 +28,10 @@ MISSED_MARGIN = 1.0
 """A chain has left what the replays cover where log mu_G/q is this much above all their values."""
 
 MISSED_SHARE = 0.002
-"""Nothing is certified if more than this share of the chains has left."""
+"""Nothing is certified if more than this share of the chains has left: two of 1,000 may."""
 
 LEAST_REPLAYS = 6
-"""Replays that a certificate needs: with fewer a standard error means nothing."""
+"""Replays that a certificate needs: with fewer the standard error itself is too uncertain."""
 
 DUAL_STDERRS = 2.0
 """The dual value that a gap is compared with is reduced by this many standard errors."""
