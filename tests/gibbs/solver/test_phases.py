@@ -140,5 +140,5 @@ def test_a_far_phase_is_in_the_range_of_the_rule(monkeypatch):
         assert judged.dual <= truth * (1 + 1e-9)
     assert judged.relative_gap < 1e-2
     assert judged.dual > 0.99 * truth
-    monkeypatch.setattr(quadrature, "_far_reach", lambda *_: 0.0)
+    monkeypatch.setattr(quadrature, "_far_radius", lambda *_: 0.0)
     assert certify(problem, near, generator=seeded()).dual > truth * (1 + 1e-6)
