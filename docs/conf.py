@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ import stages
 os.environ["PYTHONSAFEPATH"] = "1"  # The folder examples/ is no place to import from.
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
 PACKAGES = (gibbs, stages, eval)
 
 # A public name is known by the package that promises it, not by the module that holds it.
@@ -88,7 +90,7 @@ sphinx_gallery_conf = {
     "min_reported_time": 10_000,
     "abort_on_example_error": True,
     "plot_gallery": "True",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": "gallery_order.FirstStepsFirst",
 }
 
 LITERAL = re.compile(r"(``.+?``|`[^`]+`|\$[^$]+\$)")

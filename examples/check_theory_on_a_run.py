@@ -28,7 +28,8 @@ for row in table.contradictions:
 
 # %%
 # The picture shows right/left for every row with two positive sides: a bound holds where the dot
-# lies to the right of the line, and is sharp where it lies on it.
+# lies to the right of the line, and is sharp where it lies on it. Lemma 4.5 is about stationary
+# points in both layers, which this law is not: the table says so in the assumptions of its rows.
 
 rows = [row for row in table if row.left > 1e-12 and 0 < row.right < np.inf]
 colors = {"printed": "tab:red", "corrected": "tab:orange", "sharp": "tab:blue"}

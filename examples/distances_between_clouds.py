@@ -21,12 +21,13 @@ y = torch.eye(2, dtype=torch.float64)[[0, 0, 1, 1]]
 problem = Problem(x, y, torch.eye(2, dtype=torch.float64), beta=50.0, gamma=2.0, lambda_rho=0.05)
 measure = solve_gibbs(problem, generator=generator).measure
 exact = measure.sample(300, generator=generator)
+others = [measure.sample(300, generator=generator) for _ in range(39)]
 start = sample_normal(problem, 300, generator=generator)
 
 steps, rows = [3, 10, 30, 100], []
 for n_steps in steps:
     neurons = run_langevin(problem, start, n_steps=n_steps, generator=generator).particles
-    sliced = sliced_wasserstein(neurons, exact, reference=measure, n_null=39)
+    sliced = sliced_wasserstein(neurons, exact, reference=others, n_null=39)
     features = feature_error(neurons, measure, [[0.3], [-0.1]])
     rows.append((sliced, features))
     print(f"{n_steps:3d} steps: p = {sliced.p_value:.2f}, feature error {features.value:.3f}")

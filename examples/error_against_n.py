@@ -41,5 +41,5 @@ for ax, label, values in zip(axes, ("test error", "NC1, test"), (errors, collaps
     middle = [v.estimate for v in values]
     below, above = ([v.estimate - v.low for v in values], [v.high - v.estimate for v in values])
     ax.errorbar(sizes, middle, (below, above), fmt="o-", capsize=3)
-    ax.set(xlabel="n", ylabel=label, xscale="log", ylim=(0, None))
+    ax.set(xlabel="n", ylabel=label, ylim=(0, None), xticks=sizes)
 plt.show()
