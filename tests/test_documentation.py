@@ -91,6 +91,22 @@ def test_names_and_local_links_exist(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_of_the_code_are_where_a_page_says(page):
+    for path in re.findall(r"`((?:gibbs|stages|eval|tests|benchmarks)/[\w/]+\.py)`", prose(page)):
+        assert (ROOT / path).exists(), path
+
+
+def test_functions_are_where_the_reference_says():
+    table = prose(ROOT / "docs" / "reference" / "index.md").split("## Where it is in the code")[1]
+    for row in table.strip().splitlines()[2:]:
+        files, names = (re.findall(r"`([\w./]+)`", cell) for cell in row.split("|")[2:4])
+        text = "".join((ROOT / path).read_text(encoding="utf-8") for path in files)
+        for name in names:
+            for part in name.split("."):
+                assert re.search(rf"(def|class) {part}\b", text), f"{part} in {files}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_lines_of_prose_have_at_most_120_characters(page):
     written = re.sub(
         r"^```text.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE
