@@ -1,3 +1,4 @@
+import io
 import json
 import math
 import signal
@@ -99,6 +100,25 @@ def test_text_labels_from_a_csv_file(wine, tmp_path):
     result = invoke("--data", wine, "--target", "cultivar", *FAST, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert "wine, n=106, 72 held out" in result.output
+
+
+def test_a_file_is_read_and_parsed_once_in_a_run(wine, tmp_path, monkeypatch):
+    reads, parses, read_csv, read_bytes = [], [], pd.read_csv, Path.read_bytes
+
+    def count_parses(source, *arguments, **options):
+        parses.append(source)
+        return read_csv(source, *arguments, **options)
+
+    def count_reads(path):
+        reads.append(path)
+        return read_bytes(path)
+
+    monkeypatch.setattr(pd, "read_csv", count_parses)
+    monkeypatch.setattr(Path, "read_bytes", count_reads)
+    options = ("--repeats", "2", *FAST, "--out", tmp_path / "run")
+    assert invoke("--data", wine, "--target", "cultivar", *options).exit_code == 0
+    assert reads.count(wine) == 1
+    assert sum(isinstance(source, io.StringIO) for source in parses) == 1
 
 
 def test_repeats_give_means_intervals_and_paired_differences(tmp_path):
