@@ -34,6 +34,9 @@ UNSOUND = (AttributeError, LookupError, RecursionError, TypeError, ValueError, z
 TREE = "tree"
 """The array that holds the text of all that is not an array."""
 
+REQUESTS = "_metadata_request"
+"""The attribute in which scikit-learn keeps what `set_fit_request` was told."""
+
 
 def save_model(model: TwoStageClassifier, path: str | os.PathLike[str]) -> None:
     """Write a fitted classifier to a file, with its parameters and all that `fit` has set.
@@ -82,12 +85,14 @@ def save_model(model: TwoStageClassifier, path: str | os.PathLike[str]) -> None:
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such folder")
     parameters = model.get_params(deep=False)
-    fitted = {name: value for name, value in vars(model).items() if name not in parameters}
+    apart = {*parameters, REQUESTS}
+    fitted = {name: value for name, value in vars(model).items() if name not in apart}
     arrays: dict[str, NDArray[Any]] = {}
     tree = {
         "gibbsnet": version("gibbsnet"),
         "parameters": {name: packed(name, v, arrays) for name, v in parameters.items()},
         "fitted": {name: packed(name, v, arrays) for name, v in fitted.items()},
+        "requests": _requests(model),
     }
     text = np.frombuffer(json.dumps(tree).encode(), np.uint8)
     archive = io.BytesIO()
@@ -147,4 +152,18 @@ def _rebuilt(tree: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> TwoStageC
     model = TwoStageClassifier(**parameters)
     for name, value in tree["fitted"].items():
         setattr(model, name, unpacked(value, arrays))
+    if tree["requests"]:
+        routing = model.get_metadata_routing()
+        for method, asked in tree["requests"].items():
+            for name, alias in asked.items():
+                getattr(routing, method).add_request(param=name, alias=alias)
+        setattr(model, REQUESTS, routing)
     return model
+
+
+def _requests(model: TwoStageClassifier) -> dict[str, dict[str, bool | str | None]]:
+    """What each method asks of scikit-learn's metadata routing, where the user has said so."""
+    if not hasattr(model, REQUESTS):
+        return {}
+    parts = vars(model.get_metadata_routing())
+    return {name: part.requests for name, part in parts.items() if hasattr(part, "requests")}

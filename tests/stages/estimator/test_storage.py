@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
@@ -130,6 +131,16 @@ def test_names_of_columns_weights_and_output_settings_are_kept(tmp_path):
         loaded.predict(frame.rename(columns={"width": "depth"}))
 
 
+def test_requests_of_metadata_are_kept(tmp_path):
+    with config_context(enable_metadata_routing=True):
+        model = fitted().set_fit_request(sample_weight=True, checkpoint="folder")
+        loaded = stored(model, tmp_path / "m")
+        asked = loaded.get_metadata_routing()
+        assert asked.fit.requests == model.get_metadata_routing().fit.requests
+        assert asked.fit.requests["checkpoint"] == "folder"
+        make_pipeline(loaded).fit(X, Y, sample_weight=np.ones(len(Y)))
+
+
 def test_a_file_is_replaced_whole_and_its_name_is_free(tmp_path):
     path = tmp_path / "any.thing"
     path.write_text("before")
@@ -246,6 +257,7 @@ def test_no_file_runs_code(path, tmp_path):
         {"parameters": {}, "fitted": {"coef_": {}}},
         {"parameters": {}, "fitted": {"particles_": {"Particles": {"a": 1}}}},
         {"parameters": {}, "fitted": {"_trained": {"dtype": "complex64"}}},
+        {"parameters": {}, "fitted": {}, "requests": {"system": {"echo": True}}},
         [],
     ],
 )
