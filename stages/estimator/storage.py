@@ -35,7 +35,7 @@ TREE = "tree"
 """The array that holds the text of all that is not an array."""
 
 REQUESTS = "_metadata_request"
-"""The attribute in which scikit-learn keeps what `set_fit_request` was told."""
+"""The attribute in which scikit-learn keeps the arguments of `set_fit_request`."""
 
 
 def save_model(model: TwoStageClassifier, path: str | os.PathLike[str]) -> None:
