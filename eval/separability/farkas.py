@@ -24,6 +24,10 @@ MORE_SAMPLES = 2000
 """Samples, drawn at random, that may have weight where those of the nearest point do not do."""
 
 TRIES = 3
+"""Linear programs with the target 0, and then with targets near it."""
+
+NEAR = 1e-6
+"""How far a target near 0 is moved, for samples of norm 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,9 @@ def prove(x: Array, signs: Array, support: Indices, *, intercept: bool) -> Farka
     """Look for a certificate; None if there is no proof of one.
 
     First on the given samples. Where these just miss 0, by round-off, then on more, as a basic
-    solution of a linear program (HiGHS) with random costs.
+    solution of a linear program (HiGHS) with random costs. Where 0 lies on a face of the simplices
+    that it finds, as with samples on common planes, round-off decides on which side of the face:
+    a simplex around a target near 0 holds 0 too, or not, in exact arithmetic.
 
     Parameters
     ----------
@@ -80,24 +86,32 @@ def prove(x: Array, signs: Array, support: Indices, *, intercept: bool) -> Farka
     others = rng.choice(len(x), size=min(len(x), MORE_SAMPLES), replace=False)
     more = np.union1d(support, others)
     system = _system(x, signs, more, intercept)
+    target = np.eye(len(system))[-1]
     for _ in range(TRIES):
-        basic = _basic_solution(system, rng.uniform(1, 2, size=len(more)))
-        found = None if basic is None else _certified(system, more, basic)
-        if found is not None:
-            return found
+        basis = _basis(system, rng.uniform(1, 2, size=len(more)), target)
+        if len(basis):
+            weights = np.zeros(len(more))
+            weights[basis] = np.linalg.lstsq(system[:, basis], target, rcond=None)[0]
+            found = _certified(system, more, weights)
+            if found is not None:
+                return found
+    for _ in range(5 * TRIES):
+        near = target.copy()
+        near[:-1] += NEAR * rng.standard_normal(len(target) - 1)
+        basis = _basis(system, rng.uniform(1, 2, size=len(more)), near)
+        if len(basis):
+            found = _certified(system[:, basis], more[basis], np.ones(len(basis)))
+            if found is not None:
+                return found
     return None
 
 
-def _basic_solution(system: Array, costs: Array) -> Array | None:
-    """Basic solution >= 0 of system w = (0, ..., 0, 1) of least cost; None if not found."""
-    target = np.eye(len(system))[-1]
+def _basis(system: Array, costs: Array, target: Array) -> Indices:
+    """Columns of a basic solution w >= 0 of system w = target of least cost; empty if none."""
     found = linprog(costs, A_eq=system, b_eq=target, method="highs-ds")
     if found.x is None or not found.success:
-        return None
-    basis = np.flatnonzero(found.x > 0)
-    weights = np.zeros(len(costs))
-    weights[basis] = np.linalg.lstsq(system[:, basis], target, rcond=None)[0]
-    return weights
+        return np.empty(0, dtype=np.intp)
+    return np.flatnonzero(found.x > 0)
 
 
 def _certified(system: Array, support: Indices, weights: Array) -> FarkasCertificate | None:

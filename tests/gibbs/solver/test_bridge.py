@@ -59,28 +59,27 @@ def test_resampling_keeps_expected_counts():
     assert (counts - 1000 * weights).abs().max() <= 1
 
 
-@statistical(alarm=1e-3, defect=normals_off(1.5))
+@statistical(alarm=2e-4, defect=normals_off(1.5))
 @pytest.mark.parametrize("start", ["prior", "fitted"])
 def test_a_bridge_estimates_the_normaliser_of_quadrature(start):
     problem = small_problem(d=2, beta=200.0, gamma=3.0, lambda_rho=0.01)
-    exact, _ = refine_rule(problem, None)
-    proposal = standard_mixture(2, 1 / math.sqrt(problem.beta * problem.decay))
+    exact, grid = settle(problem, None)
     generator = seeded(3)
+    proposal = standard_mixture(2, 1 / math.sqrt(problem.beta * problem.decay))
+    if start == "fitted":  # to the law itself: a fit to draws may miss a tail of it
+        held = exact.weights > 1e-12
+        proposal = surround(problem, grid[held], exact.weights[held], generator=generator)
     settings = {"n_moves": 8, "generator": generator}
-    bridge, sample = build_bridge(problem, exact.dual, proposal, 4000, **settings)
-    if start == "fitted":
-        weights = sample.tilted(problem, exact.dual).weights
-        proposal = fit_proposal(problem, sample.u, weights, generator=generator)
-        bridge, sample = build_bridge(problem, exact.dual, proposal, 4000, **settings)
-        assert len(bridge.levels) == 1
+    bridge, draw = build_bridge(problem, exact.dual, proposal, 4000, **settings)
+    assert (len(bridge.levels) == 1) is (start == "fitted")
     found = torch.tensor(
         [
-            bridge.sample(4000, generator=generator).tilted(problem, exact.dual).log_z
-            for _ in range(8)
+            bridge.draw(4000, generator=generator).tilted(problem, exact.dual).log_z
+            for _ in range(16)
         ]
     )
-    error = float(found.std()) / math.sqrt(8)
-    # Five standard errors: a false alarm in about 1 of 600 (Student's t with 7 degrees).
-    assert abs(float(found.mean()) - exact.log_z) < 5 * error + 1e-4
+    error = float(found.std()) / math.sqrt(16)
+    # 5.3 standard errors: a false alarm in 1 of 11,000 (Student's t with 15 degrees).
+    assert abs(float(found.mean()) - exact.log_z) < 5.3 * error + 1e-4
     ratio = log_ratio(problem, exact.dual, proposal, sample.u)
     assert ratio.shape == (4000,)
