@@ -129,7 +129,7 @@ def test_a_run_goes_on_from_a_snapshot():
         COPIES,
         START,
         generator=seeded(5),
-        keep=lambda step, take: kept.setdefault(
+        on_record=lambda step, take: kept.setdefault(
             step, {k: v.clone() for k, v in take().tensors.items()}
         ),
         **settings,
