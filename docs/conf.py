@@ -41,6 +41,7 @@ extensions = [
 exclude_patterns = ["_build", "_templates", "gallery/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]
 highlight_language = "none"
+smartquotes = False  # Two hyphens before an option stay two.
 nitpicky = True
 nitpick_ignore_regex = [
     # Other projects, and annotations whose names are known to their module alone.
