@@ -160,4 +160,5 @@ def telling(name: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name == name:
             raise
-        raise ValueError(f"{name}: raised {type(error).__name__}: {error}") from error
+        text = " ".join(str(error).split())
+        raise ValueError(f"{name}: raised {type(error).__name__}: {text}") from error

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from support.problems import small_problem
-from support.seeds import seeded
+from support.seeds import seeded, shifted
 from support.waiting import last_step, wait_for, wait_for_step
 
 from gibbs import Annealed, Snapshot, sample_normal
@@ -281,7 +281,7 @@ def test_a_run_that_is_killed_twenty_times_ends_bitwise_as_if_it_had_not_been(tm
 
     whole = start(None, tmp_path / "whole")
     whole.join()
-    folder, chance = tmp_path / "checkpoints", random.Random(0)
+    folder, chance = tmp_path / "checkpoints", random.Random(shifted())
     last, progressed = -1, 0
 
     for kill in range(20):

@@ -15,6 +15,8 @@ from pathlib import Path
 TESTS = Path(__file__).resolve().parents[1]
 MAKERS = {"manual_seed", "default_rng", "RandomState", "Generator", "seed"}
 DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
+IN_PLACE = {"normal_", "uniform_", "random_", "bernoulli_", "exponential_"}
+LIKE = {"rand_like", "randn_like", "randint_like"}
 SEEDS = {"random_state", "seed"}
 STATES = {"SeedSequence", "get_state"}
 OWN = {"small_problem", "relu_problem", "sample", "scaled_dual"}
@@ -49,6 +51,12 @@ def _of_call(node: ast.Call) -> Iterator[tuple[int, str]]:
     for flag, value in pairwise(given):
         if flag == "--seed" and value.isdigit():
             yield node.lineno, f"{name}: --seed {value} written as a number: use shifted()"
+    if last in IN_PLACE and "generator" not in words:
+        yield node.lineno, f"{name} without a generator"
+    if last in LIKE or re.fullmatch(r"random\.[a-z]\w*", name):
+        yield node.lineno, f"{name} draws from a global generator"
+    if name == "random.Random" and node.args and _number(node.args[0]):
+        yield node.lineno, f"{name} of a number: use shifted()"
     if re.fullmatch(r"(np|numpy)\.random\.\w+", name) and last not in MAKERS | STATES:
         yield node.lineno, f"{name} draws from a global generator"
     if name in OWN:

@@ -198,7 +198,7 @@ def test_two_processes_do_not_go_on_with_the_same_run(tmp_path):
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    partial, chance = tmp_path / "killed.partial", random.Random(1)
+    partial, chance = tmp_path / "killed.partial", random.Random(shifted(1))
     options = [*LONG, "--checkpoint", 0, "--out", killed]
     progressed = 0
     for kill in range(20):

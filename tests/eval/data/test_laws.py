@@ -38,6 +38,10 @@ def fails(x, y):
     raise KeyError("no file")
 
 
+def fails_twice(*_):
+    raise OSError("no file:\n  neither here")
+
+
 def leaves(x, y):
     raise SystemExit(3)
 
@@ -82,6 +86,7 @@ SPOILED = {
     "three values": (lambda x, y: (x, y, 1), r"must return a pair X, y, got 3 values"),
     "nothing": (lambda x, y: None, r"must return a pair X, y, got NoneType"),
     "an error": (fails, r"raised KeyError: 'no file'"),
+    "an error of two lines": (fails_twice, r"raised OSError: no file: neither here$"),
     "an exit": (leaves, r"raised SystemExit: 3"),
 }
 
