@@ -51,12 +51,7 @@ def _of_call(node: ast.Call) -> Iterator[tuple[int, str]]:
     for flag, value in pairwise(given):
         if flag == "--seed" and value.isdigit():
             yield node.lineno, f"{name}: --seed {value} written as a number: use shifted()"
-    if last in IN_PLACE and "generator" not in words:
-        yield node.lineno, f"{name} without a generator"
-    if last in LIKE or re.fullmatch(r"random\.[a-z]\w*", name):
-        yield node.lineno, f"{name} draws from a global generator"
-    if name == "random.Random" and node.args and _number(node.args[0]):
-        yield node.lineno, f"{name} of a number: use shifted()"
+    yield from _of_other_generators(node, name, last)
     if re.fullmatch(r"(np|numpy)\.random\.\w+", name) and last not in MAKERS | STATES:
         yield node.lineno, f"{name} draws from a global generator"
     if name in OWN:
@@ -64,6 +59,16 @@ def _of_call(node: ast.Call) -> Iterator[tuple[int, str]]:
     for keyword in node.keywords:
         if keyword.arg in SEEDS and _number(keyword.value):
             yield node.lineno, f"{name}({keyword.arg}=...) written as a number: use shifted()"
+
+
+def _of_other_generators(node: ast.Call, name: str, last: str) -> Iterator[tuple[int, str]]:
+    """Draws in place, draws in the shape of a tensor, and those of Python's `random`."""
+    if last in IN_PLACE and all(keyword.arg != "generator" for keyword in node.keywords):
+        yield node.lineno, f"{name} without a generator"
+    if last in LIKE or re.fullmatch(r"random\.[a-z]\w*", name):
+        yield node.lineno, f"{name} draws from a global generator"
+    if name == "random.Random" and node.args and _number(node.args[0]):
+        yield node.lineno, f"{name} of a number: use shifted()"
 
 
 def _number(node: ast.expr) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from support.seeds import shifted
 from support.waiting import last_step, wait_for_step
 
 from eval.app.cli import main
