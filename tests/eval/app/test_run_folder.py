@@ -14,6 +14,7 @@ from eval.app.run import runs
 from eval.app.run.config import RunConfig
 from eval.app.run.model_store import COLUMNS, MODEL, SavedModel, read_model, write_model
 from eval.app.run.run_files import write_run
+from eval.app.shared import scores
 from eval.app.shared.certificates import certificate_fields
 from eval.app.shared.run_folder import FORMAT, read_run, seal
 from eval.app.shared.workspace import Workspace
@@ -37,7 +38,11 @@ def folder(outcome, tmp_path):
 def test_a_run_is_read_back(outcome, folder):
     stored = read_run(folder)
     assert stored.complete
-    assert stored.scores == outcome.scores
+    found, expected = (
+        {name: [scores.stored(record) for record in records] for name, records in each.items()}
+        for each in (stored.scores, outcome.scores)
+    )
+    assert found == expected
     assert stored.config["model"] == {"n_neurons": 40, "max_iter": 20}
     np.testing.assert_array_equal(stored.arrays["confusion"], outcome.confusion)
     for part, x, y in (
