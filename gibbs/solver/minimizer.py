@@ -35,6 +35,7 @@ from gibbs.solver.quadrature import (
     refine_rule,
 )
 from gibbs.solver.replays import pool, replay_certificate
+from gibbs.solver.row_space import in_row_space, starting_point
 
 __all__ = ["GibbsResult", "certify", "solve_gibbs"]
 
@@ -152,14 +153,14 @@ def solve_gibbs(
     ('quadrature', True)
     """
     _check(problem, n_particles, tol, method, n_replays, max_rounds)
-    small, basis = _reduced(problem)
+    small, basis = in_row_space(problem)
     if 4 * n_particles * small.n_samples > memory_budget:
         raise ValueError(
             f"memory_budget must hold n_particles * n = {n_particles * small.n_samples} float32 "
             f"activations, {4 * n_particles * small.n_samples} bytes, got {memory_budget}"
         )
     log = StepLog(progress)
-    start = None if warm_start is None else _start(small, basis, warm_start)
+    start = None if warm_start is None else starting_point(small, basis, warm_start)
     if start is not None and has_domain(small):
         inside, _ = in_domain(small, start[0], generator=generator, share=START_LIMIT)
         start = (inside, *start[1:])
@@ -237,25 +238,6 @@ def _by_monte_carlo(
     return _descent_result(problem, basis, small, descent, log)
 
 
-def _start(
-    small: Problem, basis: Tensor, warm_start: GibbsMeasure | Particles
-) -> tuple[Tensor, Tensor, Tensor]:
-    """The G that is best for the law of some u's, the u's in the row space, and their weights."""
-    if isinstance(warm_start, Particles):
-        u = warm_start.u.double()
-        weights = u.new_full((len(u),), 1 / len(u))
-    else:
-        u, weights = warm_start.points @ warm_start.basis.T, warm_start.weights
-    if u.shape[1] != len(basis):
-        raise ValueError(f"particles must have u of width d = {len(basis)}, got {u.shape[1]}")
-    if not bool(torch.isfinite(u).all()):
-        raise ValueError("particles must be finite, got NaN or inf")
-    u = u @ basis
-    values = small.sigma.value_(u @ small.x.T)
-    law = replace(Tilted.uniform(small, values), weights=weights)
-    return refit(law), u, weights
-
-
 def certify(
     problem: Problem,
     measure_or_particles: GibbsMeasure | Particles,
@@ -290,9 +272,9 @@ def certify(
         If the problem is not one that :func:`solve_gibbs` takes, or the widths differ.
     """
     _check(problem, n_particles, tol, method, n_replays)
-    small, basis = _reduced(problem)
+    small, basis = in_row_space(problem)
     if isinstance(measure_or_particles, Particles):
-        dual, points, weights = _start(small, basis, measure_or_particles)
+        dual, points, weights = starting_point(small, basis, measure_or_particles)
         starts = points
     else:
         dual, starts = measure_or_particles.dual, None
@@ -304,7 +286,7 @@ def certify(
         weight = small.sample_weight
         if weight is not None and bool(dual[weight == 0].any()):
             raise ValueError("measure must have a dual of 0 in every row whose sample_weight is 0")
-        _, points, weights = _start(small, basis, measure_or_particles)
+        _, points, weights = starting_point(small, basis, measure_or_particles)
     if method != "monte_carlo" and small.n_inputs <= 2:
         try:
             return certificate_at(small, dual, tol)
@@ -393,21 +375,6 @@ def _check(
         raise ValueError(f"max_rounds must be >= 1, got {max_rounds}")
     if n_replays < 2:
         raise ValueError(f"n_replays must be >= 2, got {n_replays}")
-
-
-def _reduced(problem: Problem) -> tuple[Problem, Tensor]:
-    """The problem in float64 in the row space of X, and the basis (d, r) of that."""
-    exact = problem.to(torch.float64)
-    basis = _row_space(exact.x)
-    return replace(exact, x=exact.x @ basis), basis
-
-
-def _row_space(x: Tensor) -> Tensor:
-    """Orthonormal basis (d, r) of the row space of x (n, d)."""
-    _, sizes, right = torch.linalg.svd(x, full_matrices=False)
-    rank = int((sizes > sizes[0] * max(x.shape) * torch.finfo(x.dtype).eps).sum())
-    basis: Tensor = right[: max(1, rank)].T
-    return basis.contiguous()
 
 
 def _pooled_result(
