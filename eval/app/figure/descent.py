@@ -210,10 +210,10 @@ def _measure_balance(settings: DescentSettings, frame: pd.DataFrame) -> list[Mea
     """NB at the end of each run, beside the paper's."""
     last = frame.groupby("run")["nb"].last()
     paper = PAPER_NB[settings.setting]
-    single = [single(f"NB at the end, run {run}", value) for run, value in last.items()]
+    runs = [single(f"NB at the end, run {run}", value) for run, value in last.items()]
     listed = ", ".join(f"{value:.2f}" for value in paper)
     return [
-        *single,
+        *runs,
         mean_of("NB at the end, mean", last, listed),
         mean_of("NB, least over the epochs", frame.groupby("run")["nb"].min()),
     ]
