@@ -9,8 +9,9 @@ import pytest
 import torch
 from sklearn.linear_model import Ridge
 from support.seeds import seeded, shifted, unmoved
+from support.theory_cases import START
 
-from eval import SeparableDistribution, nc1
+from eval import SeparableDistribution, joint_stationary_point, nc1
 from eval.app.figure import RECIPES, balance, descent, temperature, two_stage
 from eval.app.figure.balance import BalanceSettings, imbalance
 from eval.app.figure.descent import DescentSettings, descend, measure_curves, problem_of
@@ -231,7 +232,8 @@ def test_the_ridge_solution_is_that_of_scikit_learn():
     assert row["nc1"] == pytest.approx(nc1(h, bench.y), rel=1e-4)
 
 
-def test_the_distance_from_lemma_4_5_is_zero_where_it_holds(joint):
+def test_the_distance_from_lemma_4_5_is_zero_where_it_holds():
+    joint = joint_stationary_point(START)
     problem, moment, w = joint.problem, joint.law.moment, joint.w
     left = problem.decay * moment - joint.lambda_w * w @ w.T
     assert torch.linalg.matrix_norm(w, 2) > 0.5
