@@ -17,7 +17,7 @@ import torch
 
 from gibbs import Particles, Problem, Snapshot
 from gibbs.dynamics.snapshot import RecordCallback
-from stages.files import checksum, whole_file
+from stages.files import checksum, whole_file, write_arrays
 
 __all__ = ["Checkpoint", "fingerprint"]
 
@@ -81,7 +81,7 @@ class Checkpoint:
         arrays = self.folder / f"step-{snapshot.step:010d}.npz"
         values = {name: value.numpy(force=True) for name, value in snapshot.tensors.items()}
         with whole_file(arrays) as scratch:
-            np.savez(scratch, allow_pickle=False, **values)
+            write_arrays(scratch, values)
         manifest = {
             "format": FORMAT,
             "step": snapshot.step,

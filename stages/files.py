@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
-__all__ = ["checksum", "whole_file"]
+import numpy as np
+
+__all__ = ["checksum", "whole_file", "write_arrays"]
 
 
 @contextmanager
@@ -31,3 +34,20 @@ def checksum(path: Path) -> str:
     """SHA-256 of the content of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_arrays(
+    target: Path | BinaryIO, arrays: Mapping[str, Any], *, compressed: bool = False
+) -> None:
+    """Write arrays as NPZ, without pickles.
+
+    Raises
+    ------
+    TypeError
+        If an array holds Python objects.
+    """
+    for name, values in arrays.items():
+        if np.asarray(values).dtype.hasobject:
+            raise TypeError(f"{name} must be an array of numbers or text, got Python objects")
+    save = np.savez_compressed if compressed else np.savez
+    save(target, **arrays)

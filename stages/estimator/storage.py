@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from stages.estimator.classifier import TwoStageClassifier
 from stages.estimator.packing import packed, unpacked
-from stages.files import whole_file
+from stages.files import whole_file, write_arrays
 
 __all__ = ["load_model", "save_model"]
 
@@ -96,7 +96,7 @@ def save_model(model: TwoStageClassifier, path: str | os.PathLike[str]) -> None:
     }
     text = np.frombuffer(json.dumps(tree).encode(), np.uint8)
     archive = io.BytesIO()
-    np.savez(archive, allow_pickle=False, **arrays, **{TREE: text})
+    write_arrays(archive, arrays | {TREE: text})
     content = archive.getbuffer()
     digest = hashlib.sha256(content).hexdigest()
     with whole_file(path) as scratch, scratch.open("wb") as file:

@@ -21,6 +21,7 @@ from eval.app.shared.run_folder import seal
 from eval.app.shared.scores import stored
 from eval.collapse.fitted import collapse_of
 from stages import TwoStageClassifier
+from stages.files import write_arrays
 
 __all__ = ["write_run"]
 
@@ -31,7 +32,7 @@ def write_run(outcome: Outcome, folder: Path) -> None:
     _dump(folder / "config.json", config)
     _dump(folder / "metrics.json", _metrics(outcome))
     history(outcome.model).to_csv(folder / "history.csv", index=False)
-    np.savez_compressed(folder / "features.npz", allow_pickle=False, **_arrays(outcome))
+    write_arrays(folder / "features.npz", _arrays(outcome), compressed=True)
     write_model(outcome.saved_model, folder)
     seal(folder, complete=outcome.complete)
 

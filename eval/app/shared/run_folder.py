@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from eval.app.shared.formats import dump
 from eval.app.shared.scores import Scores, restored
-from stages.files import checksum
+from stages.files import checksum, write_arrays
 
 __all__ = ["FORMAT", "StoredRun", "read_manifest", "read_run", "seal", "write_certification"]
 
@@ -65,7 +65,7 @@ class StoredRun:
 def write_certification(folder: Path, content: dict[str, Any], arrays: dict[str, Any]) -> None:
     """Write the results of `certify_run`; the report comes after."""
     dump(folder / VERDICT, content)
-    np.savez_compressed(folder / VERDICT_ARRAYS, allow_pickle=False, **arrays)
+    write_arrays(folder / VERDICT_ARRAYS, arrays, compressed=True)
     seal(folder, complete=True)
 
 
