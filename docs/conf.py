@@ -17,10 +17,13 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 PACKAGES = (gibbs, stages, eval)
 
-# A public name is known by the package that promises it, not by the module that holds it.
+# A public name is known by the package that promises it; its source is in the module that holds it.
+HOLDER: dict[tuple[str, str], str] = {}
 for package in PACKAGES:
     for name in package.__all__:
-        if getattr(getattr(package, name), "__module__", "").startswith(package.__name__):
+        holder = getattr(getattr(package, name), "__module__", None) or ""
+        if holder.startswith(package.__name__):
+            HOLDER[package.__name__, name] = holder
             getattr(package, name).__module__ = package.__name__
 
 project = "gibbsnet"
@@ -141,6 +144,12 @@ def plain_text(app, what, name, obj, options, lines):
         lines += ["", ".. admonition:: In the mathematics", "", f"   {links}", ""]
 
 
+def module_of(app, module, attribute):
+    """Module that holds the source of a public name or of its member; None for other names."""
+    return HOLDER.get((module, attribute.split(".")[0]))
+
+
 def setup(app):
     """Register what is ours."""
+    app.connect("viewcode-follow-imported", module_of)
     app.connect("autodoc-process-docstring", plain_text, priority=900)
