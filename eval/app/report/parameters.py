@@ -5,22 +5,19 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from eval.app.shared.network_options import NETWORK, choices_for_none, network_facts
 from eval.app.shared.run_folder import StoredRun
-from eval.app.shared.uses import DYNAMICS
 
 __all__ = ["parameters_used"]
-
-OF_GIBBS = ("n_particles", "tol")
-OF_LANGEVIN = ("max_iter", *DYNAMICS)
 
 
 def parameters_used(run: StoredRun) -> list[tuple[str, str]]:
     """Name and value of every parameter; after "auto" and "default" follows the value used."""
     given = run.metrics["parameters"]
-    chosen = _chosen(run, given)
+    facts, chosen = network_facts(given), {**choices_for_none(), **_chosen(run, given)}
     rows = []
     for name, value in given.items():
-        if name in _unused(given):
+        if name in NETWORK and not NETWORK[name].holds(facts):
             text = "not used"
         elif value in ("auto", None):
             text = "default" if value is None else value
@@ -31,17 +28,8 @@ def parameters_used(run: StoredRun) -> list[tuple[str, str]]:
     return rows
 
 
-def _unused(given: dict[str, Any]) -> tuple[str, ...]:
-    """Parameters that this solver and stage two do not use."""
-    flow = () if given["stage_two"] == "flow" else ("flow_max_iter",)
-    if given["solver"] == "langevin":
-        return (*OF_GIBBS, *flow)
-    # The flow of stage two takes steps, too.
-    return (*OF_LANGEVIN, *flow) if flow else ()
-
-
 def _chosen(run: StoredRun, given: dict[str, Any]) -> dict[str, str]:
-    """The values used for "auto" and None, by parameter."""
+    """The values used for "auto" and None, where they depend on the run."""
     beta = given["beta"]
     decay = 1 / beta if given["lambda_rho"] is None else given["lambda_rho"]
     return {
@@ -51,7 +39,6 @@ def _chosen(run: StoredRun, given: dict[str, Any]) -> dict[str, str]:
         "flow_max_iter": f"{given['max_iter']}",
         "lambda_rho": f"1/beta = {decay:g}",
         "lambda_w": f"1/beta = {1 / beta:g}" if math.isfinite(beta) else f"{decay:g}",
-        "truncation": "no truncation",
         "class_weight": "every sample counts once",
         "n_threads": f"{run.config['versions'].get('threads', 'those that torch has')}",
     }

@@ -18,6 +18,7 @@ from eval.app.report.findings import findings
 from eval.app.report.parameters import parameters_used
 from eval.app.shared.certificates import MEANING, describe_certificate, stored_certificate
 from eval.app.shared.formats import number
+from eval.app.shared.network_options import network_words
 from eval.app.shared.plots import COLOURS
 from eval.app.shared.run_folder import StoredRun, read_run, seal
 from eval.app.shared.scores import run_table
@@ -25,9 +26,6 @@ from eval.collapse.formulas import COLLAPSE_DEFINITIONS
 from gibbs import describe_bounds
 
 __all__ = ["command_line", "refresh"]
-
-OPTIONS = {"n_neurons": "neurons", "n_hidden_features": "hidden-features", "max_iter": "steps"}
-"""Parameters of the classifier whose option has another name."""
 
 WIDE = 8 * 72
 """Points from which on a figure is wide: two panels or more."""
@@ -46,17 +44,10 @@ def command_line(config: dict[str, Any]) -> str:
     """Return the command that repeats a run, from its config.json."""
     words = ["gibbsnet", "run"]
     for name, value in config.items():
-        if name in {"model", "versions", "controls"} or value is None:
-            continue
-        words += [f"--{name.replace('_', '-')}", str(value)]
-    if config["controls"]:
-        words.append("--controls")
-    for name, value in config["model"].items():
-        if name == "center":
-            words.append("--center" if value else "--no-center")
-        else:
-            words += [f"--{OPTIONS.get(name, name).replace('_', '-')}", str(value)]
-    return shlex.join(words)
+        if name not in ("model", "versions") and value is not None and value is not False:
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [str(value)]
+    return shlex.join(words + network_words(config["model"]))
 
 
 def _render(run: StoredRun) -> str:

@@ -14,12 +14,12 @@ import click
 from eval.app.report.report import refresh
 from eval.app.run import runs
 from eval.app.run.config import USES, RunConfig, facts_of
-from eval.app.run.network_options import network_options
 from eval.app.run.recorder import Stopper
 from eval.app.run.resumable import take_up
 from eval.app.run.run_files import write_run
 from eval.app.run.splits import kind_of, load
 from eval.app.shared.certificates import describe_certificates, help_for
+from eval.app.shared.network_options import network_options
 from eval.app.shared.options import (
     Output,
     config_options,

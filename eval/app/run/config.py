@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from eval.app.shared.network_options import NETWORK, STEPS, network_facts
 from eval.app.shared.options import setting
-from eval.app.shared.uses import DRAWN, DYNAMICS, TABLES, Facts, Use, Uses, recorded
+from eval.app.shared.uses import DRAWN, TABLES, Facts, Use, Uses, recorded
 from eval.data.loading import options_of
-from stages import TwoStageClassifier
 
 __all__ = ["USES", "Kind", "RunConfig", "facts_of"]
 
@@ -64,29 +63,16 @@ class RunConfig:
 
 def facts_of(config: RunConfig, kind: Kind) -> Facts:
     """All that decides which options of a run are used."""
-    network = TwoStageClassifier(**config.model)
-    sampled, flow = network.solver != "gibbs", network.stage_two == "flow"
-    flow_steps = network.max_iter if network.flow_max_iter is None else network.flow_max_iter
     return {
         "data": config.data,
         "separable": kind == "separable",
         "drawn": kind != "data set",
         "tables": options_of(config.data),
-        "solved": not sampled,
-        "flow": flow,
-        "steps": sampled or (flow and network.flow_max_iter is None),
-        "dynamics": (sampled and network.max_iter != 0) or (flow and flow_steps != 0),
-        "noise": network.beta != math.inf,
+        **network_facts(config.model),
     }
 
 
 _SEPARABLE = Use("is for --data separable", lambda facts: facts["separable"], "data")
-_DYNAMICS = Use(
-    "is for steps of the dynamics, with --solver langevin or --stage-two flow",
-    lambda facts: facts["dynamics"],
-)
-_SOLVER = Use("is for --solver gibbs", lambda facts: facts["solved"])
-
 USES: Uses = {
     **TABLES,
     "test_size": Use(
@@ -94,17 +80,7 @@ USES: Uses = {
     ),
     **dict.fromkeys(("n_features", "n_classes", "margin"), _SEPARABLE),
     **dict.fromkeys(("n_samples", "n_test"), DRAWN),
-    "max_iter": Use(
-        "is for --solver langevin, or --stage-two flow without --flow-steps",
-        lambda facts: facts["steps"],
-    ),
-    "flow_max_iter": Use("is for --stage-two flow", lambda facts: facts["flow"]),
-    **dict.fromkeys((*DYNAMICS, "checkpoint"), _DYNAMICS),
-    "scheme": Use(
-        "is for noisy steps of the dynamics, with --solver langevin or --stage-two flow and a "
-        "finite --beta",
-        lambda facts: facts["dynamics"] and facts["noise"],
-    ),
-    **dict.fromkeys(("n_particles", "tol"), _SOLVER),
+    "checkpoint": STEPS,
+    **NETWORK,
 }
 """Which option of `gibbsnet run` is used where; the others always are."""

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from stages import TwoStageClassifier
-from stages.noisy_steps import NoisySteps
-
 __all__ = [
     "DRAWN",
-    "DYNAMICS",
     "TABLES",
     "Facts",
     "Use",
@@ -66,9 +62,6 @@ TABLES: Uses = {
     ),
 }
 """Options of a table; "tables" among the facts are those of them that the source takes."""
-
-DYNAMICS = tuple(f.name for f in fields(NoisySteps) if f.name in TwoStageClassifier().get_params())
-"""Parameters of the network that are options of the dynamics, beside the numbers of steps."""
 
 Command = Callable[..., Any]
 

@@ -163,7 +163,10 @@ def test_parameters_of_the_solver_and_of_the_flow(run):
     assert found["max_iter"] == found["step_size"] == found["flow_max_iter"] == "not used"
     assert (found["lambda_rho"], found["lambda_w"]) == ("0.5", "default: 0.5")
     flow = replace(solved, metrics={"parameters": given | {"stage_two": "flow"}})
-    assert dict(parameters_used(flow))["flow_max_iter"] == "default: 200"
+    found = dict(parameters_used(flow))
+    assert found["flow_max_iter"] == "default: 200"
+    assert found["scheme"] == "not used"  # without noise, at beta = inf
+    assert found["truncation"] == "default: no truncation"
 
 
 def test_ideals_are_those_that_can_be_reached(run):
