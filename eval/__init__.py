@@ -1,14 +1,14 @@
 """Evaluation: data, test error, neural collapse, statements of the theory, distances, baselines.
 
-Every public name is imported from here. Below are one package for each subject, and modules that
-all of them use.
+Every public name is imported from here, but for those of tuned comparisons, which are imported
+from `eval.comparison`. Below are one package for each subject, and modules that all of them use.
 
-- ``data``: data sets and distributions, by name, from files and from code.
-- ``collapse``: NC1 to NC4, the balance of the layers. ``theory``: the paper's statements, checked.
-- ``separability``: margins and proofs. ``distances``: of clouds of neurons to a law.
-- ``comparison``: other classifiers on the same folds. ``app``: the command ``gibbsnet``.
-- ``accuracy``: the mismatch error, and intervals.
-- ``reading``: arrays and labels of a user. ``extras``: optional dependencies.
+- `data`: data sets and distributions, by name, from files and from code.
+- `collapse`: NC1 to NC4, the balance of the layers. `theory`: the paper's statements, checked.
+- `separability`: margins and proofs. `distances`: of clouds of neurons to a law.
+- `comparison`: other classifiers on the same folds. `app`: the command line.
+- `accuracy`: the mismatch error, and intervals.
+- `reading`: arrays and labels of a user. `extras`: optional dependencies.
 """
 
 from eval.accuracy import (

@@ -1,5 +1,8 @@
 """Mean-field networks: the model, its energies, the dynamics of stage one and its solution.
 
+`model` holds the network, its energies and its laws, `dynamics` the noisy flow of a cloud of
+neurons, `solver` the Gibbs minimizer with its certificate, and `averages` features with less noise.
+
 Tensors in and out; float32 or float64, on any device; rows are samples. Imports torch and the
 standard library alone.
 """

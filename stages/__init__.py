@@ -1,4 +1,10 @@
-"""Training: stage one (neurons), stage two (linear layer), both, and the classifier."""
+"""Training: stage one (neurons), stage two (linear layer), both, and the classifier.
+
+`mean_field` is stage one; `linear` (ridge regression) and `flow` (noisy steps of both layers) are
+stage two; `two_stage` runs both, and the package `estimator` is the scikit-learn classifier.
+`noisy_steps` holds the settings of the dynamics, `checkpoint` stores what they need to continue,
+`files` writes whole files, and `progress` shows how far a training is.
+"""
 
 from stages.checkpoint import Checkpoint
 from stages.estimator.classifier import TwoStageClassifier

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -81,6 +82,18 @@ def test_gibbs_imports_torch_and_the_standard_library_alone():
             elif isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
     assert found - set(sys.stdlib_module_names) == {"gibbs", "torch"}
+
+
+PACKAGES = [p for top in ("gibbs", "stages", "eval") for p in (ROOT / top).rglob("__init__.py")]
+
+
+@pytest.mark.parametrize("path", PACKAGES, ids=lambda path: path.parent.name)
+def test_the_docstring_of_a_package_names_its_modules_and_no_others(path):
+    about = ast.get_docstring(ast.parse(path.read_text()))
+    named = set(re.findall(r"(?<![:`])`([a-z_0-9]+)`(?!`)", about))
+    found = {each.stem for each in path.parent.glob("[!_]*.py")}
+    found |= {each.parent.name for each in path.parent.glob("*/__init__.py")}
+    assert named == found
 
 
 @pytest.mark.slow

@@ -1,4 +1,11 @@
-"""The application: command line, runs and figures. Needs the extra `app`."""
+"""The application, which needs the extra gibbsnet[app].
+
+`cli` puts the commands together, and each has a package of its own: `run` trains, `report` draws
+what a run left, `certify` bounds how far its neurons are from the minimizer, `predict` classifies
+with its network, `check` decides whether samples are separable, `compare` runs other classifiers
+beside, `study` runs many small trainings, and `figure` redraws the paper's figures. `shared` is
+what several of them use.
+"""
 
 import sys
 

@@ -1,1 +1,4 @@
-"""The command check: whether samples are linearly separable."""
+"""The command check: whether samples are linearly separable.
+
+`command` is the command line, and `separability_figure` draws each class on its direction.
+"""

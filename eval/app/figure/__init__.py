@@ -1,8 +1,9 @@
 """The gallery: figures of the paper and of its theorems, each from runs that are made here.
 
-`recipe` describes a figure. `descent` (figures 1 and 2, on `images` or a file),
-`collapse`, `temperature`, `generalization`, `two_stage` and `balance` hold the runs of one kind
-each, `production` makes a figure of them, `drawing` draws it, and `command` is the command line.
+`command` is the command line. A `recipe` describes a figure, and `recipes` lists all of them by
+name. `descent` (figures 1 and 2, on `images` or a file), `collapse`, `temperature`,
+`generalization`, `two_stage` and `balance` hold the runs and the picture of one kind each, on
+problems of `separable`; `production` takes a recipe from its runs to its files.
 """
 
 from eval.app.figure.command import figure

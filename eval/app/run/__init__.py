@@ -1,4 +1,6 @@
 """The command run: one training, its table, and its folder.
 
-`runs` is the training, `run_folder` its folder, `resumable` how it continues after a stop.
+`command` is the command line and `config` its configuration. `splits` draws or loads the samples,
+`runs` trains and measures, and `recorder` watches the training. `run_files` writes the folder, with
+the network by `model_store`; `resumable` takes up a run that was stopped.
 """

@@ -109,7 +109,9 @@ def network_words(model: Mapping[str, Any]) -> list[str]:
 def choices_for_none() -> dict[str, str]:
     """What None means, by parameter, where the docstring says it."""
     parts = {name: text.partition("; None means ") for name, text in _sentences().items()}
-    return {name: words.rstrip(".").replace("`", "") for name, (_, _, words) in parts.items() if words}
+    return {
+        name: words.rstrip(".").replace("`", "") for name, (_, _, words) in parts.items() if words
+    }
 
 
 def _option(name: str) -> str:

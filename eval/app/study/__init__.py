@@ -1,7 +1,7 @@
 """Studies of many small runs in parallel.
 
 `jobs` says what is run and keeps every result, `summary` takes means and fits rates, `tables`
-writes them, and `command` is the command line.
+writes them, `drawing` draws the figure, and `command` is the command line.
 """
 
 from eval.app.study.command import study
