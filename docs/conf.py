@@ -98,7 +98,7 @@ sphinx_gallery_conf = {
 }
 
 LITERAL = re.compile(r"(``.+?``|`[^`]+`|\$[^$]+\$)")
-ROLE = re.compile(r"\{py:\w+\}`~?([\w.]+)`")
+ROLE = re.compile(r"\{py:\w+\}`(?:~|[\w.]+ <)?([\w.]+)>?`")
 LABEL = re.compile(r"^\(([\w-]+)\)=$")
 TITLE = re.compile(r"^#+ (.+)$")
 
