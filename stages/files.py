@@ -19,7 +19,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path, of the same suffix, which replaces `path` when the context ends.
 
     The file is flushed to the disk before that, and removed if the context ends with an error.
+    A device or a pipe is refused: it would be replaced by a file, /dev/null too.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError(f"{path} must name a file, is a device or a pipe")
     scratch = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield scratch

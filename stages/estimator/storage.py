@@ -8,6 +8,7 @@ import json
 import os
 import re
 import zipfile
+import zlib
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ FORMAT = 1
 FIRST_LINE = re.compile(rb"gibbsnet-model format=([0-9]{1,9}) sha256=([0-9a-f]{64})\n")
 """Before an archive of NumPy arrays, of which it holds the checksum."""
 
-UNSOUND = (AttributeError, LookupError, RecursionError, TypeError, ValueError, zipfile.BadZipFile)
+UNSOUND = (
+    *(AttributeError, EOFError, LookupError, MemoryError, RuntimeError, TypeError, ValueError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 """What reading an archive with other content may raise."""
 
 TREE = "tree"

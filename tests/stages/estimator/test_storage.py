@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import pickle
 import random
 
@@ -212,6 +213,30 @@ def archive_of(**arrays):
     file = io.BytesIO()
     np.savez(file, **arrays)
     return file.getvalue()
+
+
+def compressed_in_an_unknown_way():
+    archive = bytearray(archive_of(tree=np.zeros(3)))
+    for record, place in ((b"PK\1\2", 10), (b"PK\3\4", 8)):
+        archive[archive.index(record) + place] = 99
+    return bytes(archive)
+
+
+@pytest.mark.parametrize("archive", [b"", compressed_in_an_unknown_way()], ids=len)
+def test_a_sealed_archive_that_cannot_be_read_is_refused(archive, path):
+    path.write_bytes(sealed(archive))
+    with pytest.raises(ValueError, match="is not a valid model file"):
+        load_model(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_a_pipe_is_not_replaced(path):
+    model = load_model(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match="must name a file, is a device or a pipe"):
+        save_model(model, path)
+    assert path.is_fifo()
 
 
 def test_another_format_is_named(path):
