@@ -242,9 +242,16 @@ class Engine:
             yield buffer
 
     def descend(self, eta: float, noise: Noise) -> None:
-        r"""Take one step, theta <- (1 - eta lambda_rho) theta - eta grad L + noise.
+        r"""Take one step of every neuron (Eq. 20).
 
-        Eq. 20 for the neurons, grad L the data part of grad V at the outputs of :meth:`forward`.
+        With xi ~ N(0, I) that is
+
+        .. math:: \theta \leftarrow \theta - \eta \nabla V(\theta) + \sqrt{2\eta/\beta}\; \xi
+            = (1 - \eta\lambda_\rho)\, \theta - \eta \nabla L(\theta) + \sqrt{2\eta/\beta}\; \xi,
+
+        grad L the data part of grad V at the outputs of :meth:`forward`. The noise comes from
+        `noise.fill`, which writes sqrt(2 eta/beta) xi, or the part of it that its scheme
+        (:class:`gibbs.dynamics.noise.Scheme`) leaves for after the gradient.
         """
         rate = 1 - eta * self.problem.decay
         left = self._left_factor(eta, rate) if self._moves_u else None

@@ -1,4 +1,4 @@
-"""Noisy mean-field Langevin dynamics of a cloud of neurons, with the linear layer fixed."""
+"""Noisy mean-field Langevin dynamics of a cloud of neurons, and of the linear layer if trained."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def run_langevin(
 ) -> LangevinResult:
     r"""Run the noisy mean-field dynamics (Eq. 20): stage one, or with `train_w` both layers.
 
-    The update of each neuron is
+    The update of each neuron, which :meth:`gibbs.dynamics.engine.Engine.descend` computes, is
 
     .. math:: \theta_j \leftarrow \theta_j - \eta\, \nabla V(\theta_j)
         + \sqrt{2 \eta / \beta}\; \xi_j, \qquad \xi_j \sim N(0, I),

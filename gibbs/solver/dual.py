@@ -36,6 +36,7 @@ __all__ = [
     "TILE",
     "RidgeSolver",
     "Tilted",
+    "dual_residual",
     "dual_value",
     "dual_value_at",
     "gap_at",
@@ -47,7 +48,6 @@ __all__ = [
     "outputs_of",
     "per_weight",
     "refit",
-    "residual",
     "solve_ridge",
     "tight_gap",
     "tiles",
@@ -63,6 +63,19 @@ small enough to accept every full Newton step near the solution."""
 
 REFIT_TOLERANCE = 1e-9
 """Newton steps for C end when the residual adds less than this share of B to the gap."""
+
+MOST_REFIT_STEPS = 30
+"""Newton steps for C at most: B is concave, and they converge long before."""
+
+LEAST_REFIT_STEP = 1e-12
+"""A Newton step for C is not shortened below this fraction, which no longer moves C."""
+
+REFIT_ACCURACY, REFIT_PRODUCTS = 1e-3, 50
+"""Accuracy of a Newton direction for C, and most products with the Hessian that it takes: the next
+step corrects what is left."""
+
+ROUND_OFFS = 10
+"""Rounding errors of the activations below which a change of B says nothing."""
 
 
 def tiles(n: int, size: int) -> list[slice]:
@@ -165,7 +178,7 @@ def outputs_of(tilted: Tilted, coefficients: Tensor | None = None) -> Tensor:
     return _outputs(tilted, Conditional.of(tilted.problem).mean(c))
 
 
-def residual(problem: Problem, dual: Tensor, kernel: Tensor) -> Tensor:
+def dual_residual(problem: Problem, dual: Tensor, kernel: Tensor) -> Tensor:
     r"""R(G) = -grad D = Y + n G - Z_G (n, q), from a kernel: without truncation.
 
     It is 0 where G = (Z_G - Y)/n, at the maximizer: Z_G = -(gamma^2/lambda) K_G G W^T W.
@@ -192,7 +205,7 @@ def tight_gap(problem: Problem, dual: Tensor, kernel: Tensor) -> float:
     energy of the best law with marginal mu, and F(mu_G) - D(G) = 1/2 <R, A^-1 R>: the
     normalising constant cancels. A measured kernel with noise makes it too large on average.
     """
-    r = residual(problem, dual, kernel)
+    r = dual_residual(problem, dual, kernel)
     return 0.5 * float((r * solve_ridge(problem, kernel, r)).sum())
 
 
@@ -235,20 +248,22 @@ def refit(tilted: Tilted, start: Tensor | None = None) -> Tensor:
     if problem.truncation is None:
         return -solve_ridge(problem, tilted.kernel, problem.y)
     scale = 2 * float(data_loss(torch.zeros_like(problem.y), problem.y, problem.sample_weight))
-    noise = 10 * torch.finfo(tilted.values.dtype).eps
+    noise = ROUND_OFFS * torch.finfo(tilted.values.dtype).eps
     here = float(tilted.weights @ log_tilt(problem, tilted.dual, tilted.values))
     at = _Derivatives(tilted, tilted.dual if start is None else start)
     value, solver = _bracket(tilted, at.coefficients, at.log_mass - here), at.solver()
-    for _ in range(30):
+    for _ in range(MOST_REFIT_STEPS):
         if at.excess <= REFIT_TOLERANCE * max(value, 0) + noise**2 * scale:
             break
         times = partial(at.times, moving=False)
-        direction = _conjugate_gradients(times, solver, -at.residual, 1e-3, 50)
+        direction = _conjugate_gradients(
+            times, solver, -at.residual, REFIT_ACCURACY, REFIT_PRODUCTS
+        )
         slope, size = -float((at.residual * direction).sum()), 1.0
         while True:
             there = _Derivatives(tilted, at.coefficients + size * direction)
             rise = _bracket(tilted, there.coefficients, there.log_mass - here) - value
-            if rise >= ARMIJO * size * slope - noise * scale or size < 1e-12:
+            if rise >= ARMIJO * size * slope - noise * scale or size < LEAST_REFIT_STEP:
                 break
             size /= 2
         at, value = there, value + rise
@@ -271,7 +286,7 @@ def newton_direction(
     Returns
     -------
     Tensor (n, q), float
-        The direction, and the slope of D along it (half the squared Newton decrement times 2).
+        The direction, and the slope of D along it (the squared Newton decrement).
     """
     at = _Derivatives(tilted, tilted.dual)
     gradient = -at.residual

@@ -35,7 +35,10 @@ TARGET_ACCEPTANCE = 0.6
 
 @dataclass(frozen=True, eq=False)
 class GibbsMeasure:
-    r"""The law of (a, u) with u ~ mu_G and a given u by its local fields c = W C^T s(u).
+    r"""A law with the density of the Gibbs minimizer (Eq. 27), rho(theta) ~ exp(-beta V(theta)).
+
+    That is where G = C = (Z - Y)/n. For any G and C it is the law of (a, u) with u ~ mu_G and a
+    given u by its local fields c = W C^T s(u); :meth:`log_density` is its density.
 
     Without truncation a | u ~ N(-(gamma/lambda) c, I/(beta lambda)); `gibbs.solver.conditional`
     has the general case. The dual variable G fixes the marginal of u, and the coefficients C the
@@ -167,6 +170,9 @@ class GibbsMeasure:
 
         .. math:: e_G(u) - e_C(u) - \beta\gamma\, c \cdot \tau(a)
             - \tfrac{\beta\lambda}{2} (|a|^2 + |u|^2), \qquad c = W C^T s(u)
+
+        Where C = G = (Z - Y)/n, at the minimizer (Eq. 27), that is -beta V(theta), V the first
+        variation :func:`gibbs.first_variation`.
         """
         problem, conditional = self.problem, Conditional.of(self.problem)
         a, u = particles.a.double(), particles.u.double()

@@ -160,7 +160,9 @@ def solve_gibbs(
             f"activations, {4 * n_particles * small.n_samples} bytes, got {memory_budget}"
         )
     log = StepLog(progress)
-    start = None if warm_start is None else starting_point(small, basis, warm_start)
+    start = (
+        None if warm_start is None else starting_point(small, basis, warm_start, name="warm_start")
+    )
     if start is not None and has_domain(small):
         inside, _ = in_domain(small, start[0], generator=generator, share=START_LIMIT)
         start = (inside, *start[1:])
@@ -272,21 +274,22 @@ def certify(
         If the problem is not one that :func:`solve_gibbs` takes, or the widths differ.
     """
     _check(problem, n_particles, tol, method, n_replays)
+    name = "measure_or_particles"
     small, basis = in_row_space(problem)
     if isinstance(measure_or_particles, Particles):
-        dual, points, weights = starting_point(small, basis, measure_or_particles)
+        dual, points, weights = starting_point(small, basis, measure_or_particles, name=name)
         starts = points
     else:
         dual, starts = measure_or_particles.dual, None
         if dual.shape != small.y.shape:
             raise ValueError(
-                f"measure must have a dual of shape (n, q) = {tuple(small.y.shape)}, got "
+                f"{name} must have a dual of shape (n, q) = {tuple(small.y.shape)}, got "
                 f"{tuple(dual.shape)}: that of the same samples"
             )
         weight = small.sample_weight
         if weight is not None and bool(dual[weight == 0].any()):
-            raise ValueError("measure must have a dual of 0 in every row whose sample_weight is 0")
-        _, points, weights = starting_point(small, basis, measure_or_particles)
+            raise ValueError(f"{name} must have a dual of 0 in every row whose sample_weight is 0")
+        _, points, weights = starting_point(small, basis, measure_or_particles, name=name)
     if method != "monte_carlo" and small.n_inputs <= 2:
         try:
             return certificate_at(small, dual, tol)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from gibbs.model.problem import Problem
-from gibbs.solver.dual import ARMIJO, TILE, RidgeSolver, gram, kernel_scale, residual, tiles
+from gibbs.solver.dual import ARMIJO, TILE, RidgeSolver, dual_residual, gram, kernel_scale, tiles
 from gibbs.solver.mixture import Mixture
 
 __all__ = ["Phases", "choose_masses", "find_phases", "output_shares", "phase_gap", "phase_kernels"]
@@ -202,7 +202,10 @@ class _Masses:
     def _at(self, chosen: Tensor) -> tuple[RidgeSolver, Tensor, Tensor]:
         """A_pi^-1, R_pi and A_pi^-1 R_pi."""
         mixed = torch.tensordot(chosen, self.kernels.to(chosen.dtype), dims=1)
-        solver, right = RidgeSolver(self.problem, mixed), residual(self.problem, self.dual, mixed)
+        solver, right = (
+            RidgeSolver(self.problem, mixed),
+            dual_residual(self.problem, self.dual, mixed),
+        )
         return solver, right, solver(right)
 
     def gap(self, chosen: Tensor) -> float:

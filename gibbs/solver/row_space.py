@@ -31,19 +31,25 @@ def _row_space(x: Tensor) -> Tensor:
 
 
 def starting_point(
-    small: Problem, basis: Tensor, warm_start: GibbsMeasure | Particles
+    small: Problem, basis: Tensor, law: GibbsMeasure | Particles, *, name: str
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The G that is best for the law of some u's, the u's in the row space, and their weights."""
-    if isinstance(warm_start, Particles):
-        u = warm_start.u.double()
+    """The G that is best for a law of u, the u's in the row space, and their weights.
+
+    Raises
+    ------
+    ValueError
+        If the u's have another width or are not finite; `name` is that of the argument.
+    """
+    if isinstance(law, Particles):
+        u = law.u.double()
         weights = u.new_full((len(u),), 1 / len(u))
     else:
-        u, weights = warm_start.points @ warm_start.basis.T, warm_start.weights
+        u, weights = law.points @ law.basis.T, law.weights
     if u.shape[1] != len(basis):
-        raise ValueError(f"particles must have u of width d = {len(basis)}, got {u.shape[1]}")
+        raise ValueError(f"{name} must have u of width d = {len(basis)}, got {u.shape[1]}")
     if not bool(torch.isfinite(u).all()):
-        raise ValueError("particles must be finite, got NaN or inf")
+        raise ValueError(f"{name} must be finite, got NaN or inf")
     u = u @ basis
     values = small.sigma.value_(u @ small.x.T)
-    law = replace(Tilted.uniform(small, values), weights=weights)
-    return refit(law), u, weights
+    tilted = replace(Tilted.uniform(small, values), weights=weights)
+    return refit(tilted), u, weights

@@ -12,7 +12,7 @@ from support.seeds import seeded
 
 from gibbs.solver.certificate import Certificate
 from gibbs.solver.domain import FOUND_LIMIT, Edge, edge, growth, in_domain, needed_extent, within
-from gibbs.solver.dual import dual_value, dual_value_at, gap_of, residual
+from gibbs.solver.dual import dual_residual, dual_value, dual_value_at, gap_of
 from gibbs.solver.quadrature import certificate_at, quadrature_certificate, refine_rule
 
 
@@ -85,7 +85,7 @@ def check_solution(tilted, log_z, kernel):
     assert dual_value(tilted) == pytest.approx(dual_value_at(problem, dual, log_z), rel=1e-8)
     difference = (tilted.kernel - kernel) @ dual
     assert float(difference.abs().max()) <= 1e-8 * float((kernel @ dual).abs().max())
-    assert float(residual(problem, dual, kernel).abs().max()) < 1e-7
+    assert float(dual_residual(problem, dual, kernel).abs().max()) < 1e-7
     assert gap_of(tilted) < 1e-12
     assert edge(problem, dual).kappa < 1
 
@@ -142,7 +142,9 @@ def test_residual_is_minus_the_gradient(d, activation):
     dual, towards = scaled_dual(problem, 0.6), scaled_dual(problem, 0.6, 9)
     h = 1e-5
     up, down = (dual_value(refine_rule(problem, dual + s * h * towards)[0]) for s in (1, -1))
-    slope = -float((residual(problem, dual, refine_rule(problem, dual)[0].kernel) * towards).sum())
+    slope = -float(
+        (dual_residual(problem, dual, refine_rule(problem, dual)[0].kernel) * towards).sum()
+    )
     assert (up - down) / (2 * h) == pytest.approx(slope, rel=1e-7)
 
 

@@ -10,6 +10,7 @@ from support.seeds import seeded
 from gibbs.solver.conditional import Conditional
 from gibbs.solver.dual import (
     Tilted,
+    dual_residual,
     dual_value,
     gap_at,
     gap_of,
@@ -17,7 +18,6 @@ from gibbs.solver.dual import (
     newton_direction,
     outputs_of,
     refit,
-    residual,
     solve_ridge,
     tight_gap,
 )
@@ -97,7 +97,7 @@ def test_gradient_and_hessian_agree_with_autograd(plain):
     at = tilted.dual.flatten()
     gradient = torch.autograd.functional.jacobian(value, at)
     torch.testing.assert_close(
-        -residual(plain, tilted.dual, tilted.kernel).flatten(), gradient, atol=1e-10, rtol=1e-8
+        -dual_residual(plain, tilted.dual, tilted.kernel).flatten(), gradient, atol=1e-10, rtol=1e-8
     )
     hessian = torch.autograd.functional.hessian(value, at)
     direction, slope = newton_direction(tilted, tolerance=1e-14)

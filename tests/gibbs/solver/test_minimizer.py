@@ -468,14 +468,14 @@ def test_degenerate_problems_are_solved():
 def test_warm_starts_and_clouds_that_do_not_fit_are_named():
     problem = small_problem(d=3)
     other = solve_gibbs(small_problem(d=2), generator=seeded()).measure
-    with pytest.raises(ValueError, match="u of width d = 3, got 2"):
+    with pytest.raises(ValueError, match="warm_start must have u of width d = 3, got 2"):
         solve_gibbs(problem, warm_start=other, generator=seeded())
     fewer = replace(problem, x=problem.x[:3], y=problem.y[:3])
     measure = solve_gibbs(fewer, n_particles=500, generator=seeded()).measure
-    with pytest.raises(ValueError, match=r"measure must have a dual of shape"):
+    with pytest.raises(ValueError, match="measure_or_particles must have a dual of shape"):
         certify(problem, measure, generator=seeded())
     broken = Particles(torch.zeros(5, 3).double(), torch.full((5, 3), math.nan).double())
-    with pytest.raises(ValueError, match="particles must be finite"):
+    with pytest.raises(ValueError, match="measure_or_particles must be finite"):
         certify(problem, broken, generator=seeded())
     with pytest.raises(ValueError, match="max_rounds must be >= 1"):
         solve_gibbs(problem, max_rounds=0, generator=seeded())
