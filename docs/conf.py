@@ -7,6 +7,8 @@ from importlib.metadata import version as version_of
 from importlib.util import find_spec
 from pathlib import Path
 
+from sphinx.pycode import ModuleAnalyzer
+
 import eval
 import gibbs
 import stages
@@ -25,6 +27,13 @@ for package in PACKAGES:
         if holder.startswith(package.__name__):
             HOLDER[package.__name__, name] = holder
             getattr(package, name).__module__ = package.__name__
+
+# Public names that are neither functions nor classes, and the modules with their descriptions.
+VALUES = {
+    "gibbs.ACTIVATIONS": "gibbs.model.activations",
+    "gibbs.SolverReport": "gibbs.solver.progress",
+    "eval.COLLAPSE_DEFINITIONS": "eval.collapse.formulas",
+}
 
 project = "gibbsnet"
 author = "The gibbsnet developers"
@@ -130,6 +139,9 @@ def escape(line: str) -> str:
 
 def plain_text(app, what, name, obj, options, lines):
     """Keep plain-text formulas as they stand, and link each name to its equations."""
+    if name in VALUES:
+        documented = ModuleAnalyzer.for_module(VALUES[name]).find_attr_docs()
+        lines[:] = documented["", name.split(".")[1]]
     inside = -1
     for i, line in enumerate(lines):
         indent = len(line) - len(line.lstrip())

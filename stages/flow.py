@@ -18,7 +18,7 @@ __all__ = ["Flow"]
 
 @dataclass(frozen=True, kw_only=True)
 class Flow(NoisySteps):
-    """Stage two by the joint noisy flow (Eq. 20): neurons and W together, W from W_0.
+    """Stage two by the joint noisy flow (Equation 20): neurons and W together, W from W_0.
 
     Parameters
     ----------

@@ -111,7 +111,7 @@ def fit_linear(
     lambda_w: float,
     sample_weight: Tensor | None = None,
 ) -> Tensor:
-    r"""Exact minimizer over W of the regularised loss (Eq. 4) at fixed features.
+    r"""Exact minimizer over W of the regularised loss (Equation 4) at fixed features.
 
     .. math:: W = \gamma\,(\gamma^2 H^T S H + \lambda_W I)^{-1} H^T S Y,
         \qquad S = \mathrm{diag}(s_i / \textstyle\sum_k s_k)

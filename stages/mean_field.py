@@ -84,7 +84,7 @@ class Langevin(NoisySteps):
 
 @dataclass(frozen=True, kw_only=True)
 class Gibbs:
-    """Stage one solved: the Gibbs minimizer (Eq. 27) itself, with a certificate.
+    """Stage one solved: the Gibbs minimizer (Equation 27) itself, with a certificate.
 
     Parameters
     ----------

@@ -375,3 +375,4 @@ COLLAPSE_DEFINITIONS: dict[str, CollapseDefinition] = {
         (*_LAYER, *_MEANS),
     ),
 }
+"""Every metric of collapse by name, with its formula and its value at exact collapse."""

@@ -117,7 +117,7 @@ def geometry_of(
 
 
 def balancedness(particles_or_a: Particles | Values, w: Values) -> float:
-    r"""Normalised balancedness of the two layers, Eqs. 25 and 26.
+    r"""Normalised balancedness of the two layers (Equations 25 and 26).
 
     .. math:: NB = \frac{\|E[aa^T] - c\,WW^T\|_{op}}{\|E[aa^T]\|_{op}}, \qquad
         c = \frac{\langle E[aa^T], WW^T \rangle}{\|WW^T\|_F^2}.

@@ -133,7 +133,7 @@ def run_langevin(
     on_record: RecordCallback | None = None,
     resume: Snapshot | None = None,
 ) -> LangevinResult:
-    r"""Run the noisy mean-field dynamics (Eq. 20): stage one, or with `train_w` both layers.
+    r"""Run the noisy mean-field dynamics (Equation 20): stage one, or both layers by `train_w`.
 
     The update of each neuron, which :meth:`gibbs.dynamics.engine.Engine.descend` computes, is
 

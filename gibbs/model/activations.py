@@ -144,6 +144,7 @@ _ALL = (
 )
 
 ACTIVATIONS: dict[str, Activation] = {activation.name: activation for activation in _ALL}
+"""The built-in activations by name: sigmoid, tanh, erf, softplus and relu."""
 
 
 def get_activation(activation: str | Activation) -> Activation:

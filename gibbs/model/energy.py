@@ -72,7 +72,7 @@ def add_ridge(loss: Scalar, *terms: tuple[float, Scalar]) -> Scalar:
 
 
 def regularized_loss(problem: Problem, particles: Particles, lambda_w: float = 0.0) -> Tensor:
-    """Regularised loss (Eq. 4), a scalar: :func:`add_ridge` of all terms.
+    """Regularised loss (Equation 4), a scalar: :func:`add_ridge` of all terms.
 
     `lambda_w` is 0 by default: in stage one W is fixed and its term is a constant. The
     entropy of the free energy (Eq. 5) is not in it: a finite cloud has none.

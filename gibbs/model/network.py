@@ -23,7 +23,9 @@ def neuron_blocks(n_neurons: int) -> list[slice]:
 def features(
     x: Tensor, particles: Particles, activation: Activation, truncation: float | None = None
 ) -> Tensor:
-    r"""Features h(x) = (1/N) sum_j tau(a_j) sigma(u_j . x), Eqs. 1 and 2.
+    r"""Features of inputs, a mean over the neurons (Equations 1 and 2).
+
+    .. math:: h(x) = \frac{1}{N} \sum_j \tau(a_j)\, \sigma(u_j \cdot x)
 
     Parameters
     ----------
@@ -47,12 +49,14 @@ def features(
 
 
 def outputs(features: Tensor, w: Tensor, gamma: float) -> Tensor:
-    """Outputs Z = gamma H W, Eq. 3, of shape (n, q), from H (n, p) and W (p, q)."""
+    """Outputs Z = gamma H W (Equation 3), of shape (n, q), from H (n, p) and W (p, q)."""
     return features @ w * gamma
 
 
 def kernel(x: Tensor, u: Tensor, activation: Activation) -> Tensor:
-    r"""Kernel of the first layer, Eq. 8: K_ij = (1/N) sum_k sigma(x_i . u_k) sigma(x_j . u_k).
+    r"""Kernel of the first layer (Equation 8), a mean over the neurons.
+
+    .. math:: K_{ij} = \frac{1}{N} \sum_k \sigma(x_i \cdot u_k)\, \sigma(x_j \cdot u_k)
 
     Parameters
     ----------

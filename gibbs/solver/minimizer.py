@@ -93,7 +93,7 @@ def solve_gibbs(
     warm_start: GibbsMeasure | Particles | None = None,
     progress: Progress | None = None,
 ) -> GibbsResult:
-    r"""Solve stage one with W fixed: the minimizer of the free energy (Eq. 27), certified.
+    r"""Solve stage one with W fixed: the minimizer of free energy (Equation 27), certified.
 
     The minimizer is rho_G at the maximizer of a concave dual in (n, q) numbers
     (:mod:`gibbs.solver.dual`). Where rank(X) <= 2 the integrals over u are quadrature sums, refined

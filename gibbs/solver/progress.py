@@ -69,6 +69,7 @@ class Replay:
 
 
 SolverReport = NewtonStep | DescentRound | BridgeLevel | Replay
+"""What `progress` is called with: a record of one of the four parts of the solver."""
 
 Progress = Callable[[SolverReport], None]
 
