@@ -13,9 +13,9 @@ import numpy as np
 from eval import SeparableDistribution, mismatch_interval, nc1
 from stages import TwoStageClassifier
 
-law = SeparableDistribution(n_features=20, n_classes=4, margin=0.05)
-X, y = law.sample(400, random_state=0)
-X_test, y_test = law.sample(20_000, random_state=1)
+distribution = SeparableDistribution(n_features=20, n_classes=4, margin=0.05)
+X, y = distribution.sample(400, random_state=0)
+X_test, y_test = distribution.sample(20_000, random_state=1)
 
 model = TwoStageClassifier(gamma=1.0, random_state=0).fit(X, y)
 error = mismatch_interval(y_test, model.predict(X_test))

@@ -81,6 +81,13 @@ def test_the_reference_lists_every_public_name(package):
     assert sorted(listed) == sorted(PACKAGES[package].__all__)
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_first_line_of_a_docstring_has_no_abbreviation_that_ends_a_summary(package):
+    for name in PACKAGES[package].__all__:
+        first = (getattr(PACKAGES[package], name).__doc__ or "").partition("\n")[0]
+        assert not re.search(r"\bEqs?\.", first), name
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_names_and_local_links_exist(page):
     text = prose(page)

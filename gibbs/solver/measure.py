@@ -35,7 +35,7 @@ TARGET_ACCEPTANCE = 0.6
 
 @dataclass(frozen=True, eq=False)
 class GibbsMeasure:
-    r"""A law with the density of the Gibbs minimizer (Eq. 27), rho(theta) ~ exp(-beta V(theta)).
+    r"""A law with the density of the Gibbs minimizer (Equation 27), c exp(-beta V(theta)).
 
     That is where G = C = (Z - Y)/n. For any G and C it is the law of (a, u) with u ~ mu_G and a
     given u by its local fields c = W C^T s(u); :meth:`log_density` is its density.
