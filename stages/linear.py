@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gibbs import Particles, Problem, data_loss, features, outputs
 from gibbs.dynamics.langevin import LangevinState, Observer, default_lambda_w, observe
-from gibbs.model.checks import row_major
+from gibbs.model.checks import is_number, row_major
 from gibbs.model.energy import add_ridge, mean_square
 from gibbs.model.repeats import distinct
 
@@ -99,8 +99,8 @@ class Ridge:
 
 def check_layer_weight(lambda_w: float | None) -> None:
     """Refuse an L2 weight of W that is not > 0; None stands for the default."""
-    if lambda_w is not None and not 0 < lambda_w < math.inf:
-        raise ValueError(f"lambda_w must be > 0 and finite, got {lambda_w}")
+    if lambda_w is not None and not (is_number(lambda_w) and 0 < lambda_w < math.inf):
+        raise ValueError(f"lambda_w must be > 0 and finite, got {lambda_w!r}")
 
 
 def fit_linear(

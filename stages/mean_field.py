@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import torch
@@ -19,7 +21,7 @@ from gibbs import (
     solve_gibbs,
 )
 from gibbs.dynamics.langevin import Observer
-from gibbs.model.checks import check_integer
+from gibbs.model.checks import check_integer, check_kind, is_number
 from gibbs.solver.progress import Progress
 from stages.checkpoint import Checkpoint
 from stages.noisy_steps import NoisySteps, run_checkpointed
@@ -59,7 +61,7 @@ class Langevin(NoisySteps):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_integer("n_neurons", self.n_neurons, 1)
-        _check_kind("start", self.start, Particles)
+        check_kind("start", self.start, Particles, NoneType)
 
     def run(
         self,
@@ -115,9 +117,11 @@ class Gibbs:
     def __post_init__(self) -> None:
         check_integer("n_neurons", self.n_neurons, 1)
         check_integer("n_particles", self.n_particles, 100)
-        if not self.tol > 0:
-            raise ValueError(f"tol must be > 0, got {self.tol}")
-        _check_kind("start", self.start, GibbsMeasure, Particles)
+        if not (is_number(self.tol) and 0 < self.tol < math.inf):
+            raise ValueError(f"tol must be > 0 and finite, got {self.tol!r}")
+        check_kind("start", self.start, GibbsMeasure, Particles, NoneType)
+        if self.progress is not None and not callable(self.progress):
+            raise TypeError(f"progress must be callable or None, got {self.progress!r}")
 
     def run(
         self, problem: Problem, *, generator: torch.Generator, **_: Any
@@ -135,12 +139,6 @@ class Gibbs:
             progress=self.progress,
         )
         return result, result.measure.neurons(self.n_neurons, generator=generator)
-
-
-def _check_kind(name: str, value: object, *kinds: type) -> None:
-    if value is not None and not isinstance(value, kinds):
-        names = " or ".join(kind.__name__ for kind in kinds)
-        raise TypeError(f"{name} must be {names} or None, got {type(value).__name__}")
 
 
 def orthonormal_layer(

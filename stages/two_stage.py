@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from gibbs import (
     Problem,
 )
 from gibbs.dynamics.langevin import Observer
+from gibbs.model.checks import check_kind
 from stages.checkpoint import Checkpoint
 from stages.flow import Flow
 from stages.linear import Ridge, RidgeResult
@@ -117,8 +119,8 @@ def train_two_stage(
 
     Raises
     ------
-    ValueError
-        If a setting does not fit the problem.
+    ValueError, TypeError
+        If a setting does not fit the problem, or an argument is of another kind.
 
     Examples
     --------
@@ -131,6 +133,15 @@ def train_two_stage(
     >>> result.stage_two_history["step"].tolist()
     [0.0, 1.0]
     """
+    check_kind("problem", problem, Problem)
+    check_kind("stage_one", stage_one, Langevin, Gibbs)
+    check_kind("stage_two", stage_two, Ridge, Flow)
+    check_kind("generator", generator, torch.Generator)
+    check_kind("observers", observers, Mapping, NoneType)
+    for name, observer in (observers or {}).items():
+        if not callable(observer):
+            raise TypeError(f"observers must be callable, got {observer!r} for {name!r}")
+    check_kind("checkpoint", checkpoint, Checkpoint, NoneType)
     stage_two = stage_two.resolved(problem)  # before any work: its weight may be refused
     shared: dict[str, Any] = {"generator": generator, "observers": observers, "every": every}
     folders = [checkpoint and checkpoint.part(name) for name in ("stage-one", "stage-two")]

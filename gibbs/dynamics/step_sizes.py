@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
-from typing import Literal, TypeGuard
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from gibbs.dynamics.curvature import largest_curvature
+from gibbs.model.checks import is_number
 from gibbs.model.network import features
 from gibbs.model.particles import Particles
 from gibbs.model.problem import Problem
@@ -171,16 +171,12 @@ def check_temperature(temperature: float | Schedule | None) -> None:
 
 
 def _positive_step(value: object, name: str) -> float:
-    if not _is_number(value) or not 0 < value < math.inf:
+    if not is_number(value) or not 0 < value < math.inf:
         raise ValueError(f"{name} must be a finite number > 0, got {value!r}")
     return float(value)
 
 
 def _heat(value: object, name: str) -> float:
-    if not _is_number(value) or not 0 <= value < math.inf:
+    if not is_number(value) or not 0 <= value < math.inf:
         raise ValueError(f"{name} must be a finite number >= 0, got {value!r}")
     return float(value)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, Real) and not isinstance(value, bool)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
-from numbers import Integral
+from numbers import Integral, Real
+from types import NoneType
+from typing import TypeGuard
 
 from torch import Tensor
 
-__all__ = ["check_integer", "row_major"]
+__all__ = ["check_integer", "check_kind", "is_number", "row_major"]
 
 
 def check_integer(
@@ -40,6 +42,27 @@ def check_integer(
     if high is not None:
         limits = f"between {low} and {high_is and f'{high_is} = '}{high}"
     raise ValueError(f"{name} must be an integer {limits}, got {value!r}")
+
+
+def check_kind(name: str, value: object, *kinds: type) -> None:
+    """Raise TypeError for a value of none of these classes; `NoneType` stands for None.
+
+    Examples
+    --------
+    >>> check_kind("start", 3, str, NoneType)
+    Traceback (most recent call last):
+    ...
+    TypeError: start must be str or None, got int
+    """
+    if not isinstance(value, kinds):
+        names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
+        got = f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
+        raise TypeError(f"{name} must be {names}, got {got}")
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a real number, of Python or of NumPy; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def row_major(values: Tensor) -> Tensor:

@@ -133,7 +133,10 @@ BAD = [
     (Flow, {"temperature": -0.1}, "temperature must be a finite number >= 0, got -0.1"),
     (Gibbs, {"n_particles": 10}, "n_particles must be an integer >= 100, got 10"),
     (Gibbs, {"n_neurons": True}, "n_neurons must be an integer >= 1, got True"),
-    (Gibbs, {"tol": 0.0}, "tol must be > 0, got 0.0"),
+    (Gibbs, {"tol": 0.0}, "tol must be > 0 and finite, got 0.0"),
+    (Gibbs, {"tol": "x"}, "tol must be > 0 and finite, got 'x'"),
+    (Gibbs, {"tol": True}, "tol must be > 0 and finite, got True"),
+    (Ridge, {"lambda_w": "x"}, "lambda_w must be > 0 and finite, got 'x'"),
     (Ridge, {"lambda_w": 0.0}, "lambda_w must be > 0 and finite, got 0.0"),
     (Ridge, {"lambda_w": -1.0}, "lambda_w must be > 0 and finite, got -1.0"),
     (Flow, {"lambda_w": math.inf}, "lambda_w must be > 0 and finite, got inf"),
@@ -144,6 +147,26 @@ BAD = [
 def test_settings_are_checked_where_they_are_made(kind, change, message):
     with pytest.raises(ValueError, match=message):
         kind(**change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"problem": 3}, "problem must be Problem, got int"),
+        ({"stage_one": "langevin"}, "stage_one must be Langevin or Gibbs, got str"),
+        ({"stage_one": Langevin}, "stage_one must be Langevin or Gibbs, got the class Langevin"),
+        ({"stage_one": Ridge()}, "stage_one must be Langevin or Gibbs, got Ridge"),
+        ({"stage_two": Langevin()}, "stage_two must be Ridge or Flow, got Langevin"),
+        ({"generator": 3}, "generator must be Generator, got int"),
+        ({"checkpoint": "folder"}, "checkpoint must be Checkpoint or None, got str"),
+        ({"observers": [1]}, "observers must be Mapping or None, got list"),
+        ({"observers": {"a": 3}}, "observers must be callable, got 3 for 'a'"),
+    ],
+)
+def test_an_argument_of_another_kind_is_named(change, message):
+    arguments = {"problem": small_problem(), "generator": seeded()} | change
+    with pytest.raises(TypeError, match=message):
+        train_two_stage(**arguments)
 
 
 def test_a_start_of_another_kind_is_refused():
