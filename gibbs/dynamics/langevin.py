@@ -11,8 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gibbs.dynamics.dynamics import Dynamics
 from gibbs.dynamics.noise import check_scheme
+from gibbs.dynamics.run_state import Dynamics
 from gibbs.dynamics.snapshot import RecordCallback, Snapshot, Stateful, packed, unpack
 from gibbs.dynamics.step_sizes import Schedule, StepSize, StepSizes, temperatures
 from gibbs.model.checks import check_integer

@@ -16,7 +16,7 @@ from support.seeds import seeded, shifted
 from support.waiting import last_step, wait_for, wait_for_step
 
 from gibbs import Annealed, Snapshot, sample_normal
-from gibbs.dynamics.dynamics import Dynamics
+from gibbs.dynamics.run_state import Dynamics
 from stages import Checkpoint, Flow, Langevin, Ridge, train_mean_field, train_two_stage
 from stages.checkpoint import fingerprint
 

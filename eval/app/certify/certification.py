@@ -16,9 +16,9 @@ from eval.app.certify.warmer import Warmer, find_warmer
 from eval.app.run.config import RunConfig
 from eval.app.run.model_store import read_model
 from eval.app.run.splits import Split, draw_split
-from eval.app.shared.certificates import certificate_fields, finite
+from eval.app.shared.certificates import certificate_fields
 from eval.app.shared.endings import Stopped
-from eval.app.shared.formats import versions
+from eval.app.shared.formats import finite, versions
 from eval.app.shared.run_folder import StoredRun
 from eval.distances.function_space import FeatureError, feature_error
 from eval.distances.stein import SteinDiscrepancy, gibbs_stein_discrepancy

@@ -10,7 +10,7 @@ import click
 
 from eval.app.certify.certification import certify_run
 from eval.app.report.findings import findings
-from eval.app.report.report import refresh
+from eval.app.report.report import write_report
 from eval.app.shared.options import Output, folder_argument, output_options
 from eval.app.shared.run_folder import read_run, write_certification
 from eval.app.shared.workspace import Workspace, check_folder
@@ -58,7 +58,7 @@ def certify(run_folder: Path, output: Output, **options: Any) -> str:
     with Workspace(folder, force=True).staged() as scratch:
         shutil.copytree(folder, scratch, dirs_exist_ok=True)
         write_certification(scratch, content, certification.arrays())
-        refresh(scratch)
+        write_report(scratch)
     found = "\n".join(f"{name}: {sentence}" for name, sentence in findings(content))
     return output.text(
         content, f"{found}\nwritten to {run_folder}; open {run_folder / 'report.html'}"

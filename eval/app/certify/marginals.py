@@ -13,7 +13,7 @@ from torch import Tensor
 from gibbs import GibbsMeasure, Particles, Problem
 from gibbs.solver.dual import TILE, log_tilt
 
-__all__ = ["Marginals", "Phases", "compare_marginals", "find_split", "log_tilts_of"]
+__all__ = ["Marginals", "TwoHumps", "compare_marginals", "find_split", "log_tilts_of"]
 
 Array = NDArray[np.float64]
 
@@ -22,8 +22,8 @@ N_BINS = 50
 
 
 @dataclass(frozen=True)
-class Phases:
-    """Two phases: neurons with e(u) above the split, and below it.
+class TwoHumps:
+    """The two humps of e(u): neurons above the split, and below it.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Marginals:
         e(u) of the cloud, in nats.
     edges, masses : ndarray (b + 1,), (b,), or None
         Histogram of e(u) under mu_G.
-    phases : Phases or None
+    phases : TwoHumps or None
         None where e(u) has one hump, or there is no measure.
     views : dict of str to (ndarray, ndarray)
         By name, the cloud's values and those of exact samples: "u1" and "u2", u on the two
@@ -61,7 +61,7 @@ class Marginals:
     log_tilts: Array
     edges: Array | None = None
     masses: Array | None = None
-    phases: Phases | None = None
+    phases: TwoHumps | None = None
     views: dict[str, tuple[Array, Array]] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -95,7 +95,7 @@ def compare_marginals(
     phases = None
     if split is not None:
         above = float(weights[log_tilts > split].sum())
-        phases = Phases(split, above, float((cloud_log_tilts > split).mean()))
+        phases = TwoHumps(split, above, float((cloud_log_tilts > split).mean()))
     exact = measure.sample(N_EXACT, generator=generator).to(torch.float64)
     return Marginals(cloud_log_tilts, edges, masses, phases, _views(cloud, exact, measure))
 

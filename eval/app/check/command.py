@@ -27,9 +27,9 @@ from eval.app.shared.uses import (
     DRAWN,
     TABLES,
     Uses,
-    only_where_used,
     recorded,
     refuse_unused,
+    with_uses_in_help,
 )
 from eval.app.shared.workspace import check_folder
 from eval.data.dataset import Dataset, Distribution
@@ -73,7 +73,7 @@ class Checked:
 USES: Uses = {**TABLES, "n_samples": DRAWN, "seed": DRAWN}
 
 
-@only_where_used(USES)
+@with_uses_in_help(USES)
 @click.command()
 @click.argument("file", metavar="[FILE]", required=False)
 @data_option(

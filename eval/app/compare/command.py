@@ -13,7 +13,7 @@ from eval.app.compare.tables import Result, content, report, write
 from eval.app.compare.tuned import execute_tuned
 from eval.app.shared.formats import versions
 from eval.app.shared.options import Output, config_options, data_option, job_options
-from eval.app.shared.uses import only_where_used, recorded
+from eval.app.shared.uses import recorded, with_uses_in_help
 from eval.comparison.baselines import comparison_models
 from eval.comparison.folds import Comparison
 from eval.comparison.folds import compare_baselines as measure
@@ -23,7 +23,7 @@ from eval.data.dataset import Dataset
 __all__ = ["compare", "execute"]
 
 
-@only_where_used(USES)
+@with_uses_in_help(USES)
 @click.command()
 @data_option(
     "separable, its variants -student, -planar, -imbalanced and -noisy, built-in data "

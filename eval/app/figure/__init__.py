@@ -3,7 +3,7 @@
 `command` is the command line. A `recipe` describes a figure, and `recipes` lists all of them by
 name. `descent` (figures 1 and 2, on `images` or a file), `collapse`, `temperature`,
 `generalization`, `two_stage` and `balance` hold the runs and the picture of one kind each, on
-problems of `separable`; `production` takes a recipe from its runs to its files.
+a problem of `problems`; `production` takes a recipe from its runs to its files.
 """
 
 from eval.app.figure.command import figure

@@ -12,8 +12,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from eval.app.figure.problems import problem_of_draw
 from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, by_run, by_seed, mean_of
-from eval.app.figure.separable import problem_of_draw
 from eval.app.shared.plots import COLOURS, curve, finish, panel_row
 from eval.collapse.metrics import balancedness, nc1
 from eval.data.synthetic import SeparableDistribution

@@ -13,7 +13,7 @@ from eval.app.figure.recipe import Recipe, changed
 from eval.app.figure.recipes import RECIPES
 from eval.app.shared.formats import flat
 from eval.app.shared.options import Output, job_options
-from eval.app.shared.uses import TABLES, Use, Uses, only_where_used, refuse_unused
+from eval.app.shared.uses import TABLES, Use, Uses, refuse_unused, with_uses_in_help
 from eval.data.loading import options_of
 
 __all__ = ["figure"]
@@ -44,7 +44,7 @@ USES: Uses = {
 }
 
 
-@only_where_used(USES)
+@with_uses_in_help(USES)
 @click.command()
 @click.argument("name", type=click.Choice(list(RECIPES)), metavar="NAME")
 @click.option("--quick", is_flag=True, help="A small version, of seconds, to see that it works.")

@@ -11,8 +11,7 @@ from typing import Any
 import pandas as pd
 
 from eval.app.figure.recipe import Measured, Recipe, Rows
-from eval.app.shared.certificates import finite
-from eval.app.shared.formats import as_text, flat, markdown, write_files
+from eval.app.shared.formats import as_text, finite, flat, markdown, write_files
 from eval.app.shared.plots import save_figure
 from eval.app.shared.workspace import Workspace
 from stages.files import whole_file

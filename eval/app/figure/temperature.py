@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eval.accuracy import mean_interval
+from eval.app.figure.problems import problem_of_draw
 from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, single
-from eval.app.figure.separable import problem_of_draw
 from eval.app.shared.plots import BAND, COLOURS, finish, means_along, panel_row
 from eval.app.study import PowerLaw, fit_power_law
 from eval.collapse.metrics import nc1

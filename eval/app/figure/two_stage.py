@@ -12,8 +12,8 @@ import torch
 from matplotlib.figure import Figure
 
 from eval.accuracy import mismatch_interval
+from eval.app.figure.problems import problem_of_draw
 from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, by_run, by_seed, mean_of
-from eval.app.figure.separable import problem_of_draw
 from eval.app.shared.plots import COLOURS, curve, draw_resolution, finish, panel_row
 from eval.app.study import error_of
 from eval.collapse.metrics import nc1

@@ -12,7 +12,7 @@ from eval.app.run.model_store import read_model
 from eval.app.shared.formats import write_files
 from eval.app.shared.options import Output, folder_argument, output_options, separator_option
 from eval.app.shared.run_folder import read_manifest
-from eval.app.shared.uses import TABLES, Uses, only_where_used, refuse_unused
+from eval.app.shared.uses import TABLES, Uses, refuse_unused, with_uses_in_help
 from eval.app.shared.workspace import written_to
 from eval.data.file_formats import read_file
 from eval.data.loading import options_of
@@ -22,7 +22,7 @@ __all__ = ["USES", "predict"]
 USES: Uses = {"separator": TABLES["separator"]}
 
 
-@only_where_used(USES)
+@with_uses_in_help(USES)
 @click.command()
 @folder_argument
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))

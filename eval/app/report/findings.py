@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from eval.app.shared.certificates import MEANING, describe_certificate, help_for, stored_certificate
+from eval.app.shared.certificates import (
+    MEANING,
+    advice_for,
+    describe_certificate,
+    stored_certificate,
+)
 from eval.app.shared.formats import number
 from gibbs import describe_bounds
 
@@ -16,7 +21,7 @@ def findings(content: dict[str, Any]) -> list[tuple[str, str]]:
     lines = _bounds("neurons", content["certificate"])
     lines.append(("free energy", MEANING))
     if (warmer := content.get("warmer")) is not None:
-        lines.append(("what would help", help_for(stored_certificate(content["certificate"]))))
+        lines.append(("what would help", advice_for(stored_certificate(content["certificate"]))))
         lines.append(("a lower beta", _warmer(warmer)))
     if content["solved"] is None:
         return [*lines, ("minimizer", "not solved for: --solve compares the neurons with it")]

@@ -25,13 +25,13 @@ from eval.app.shared.scores import run_table
 from eval.collapse.formulas import COLLAPSE_DEFINITIONS
 from gibbs import describe_bounds
 
-__all__ = ["command_line", "refresh"]
+__all__ = ["command_line", "write_report"]
 
 WIDE = 8 * 72
 """Points from which on a figure is wide: two panels or more."""
 
 
-def refresh(folder: Path) -> None:
+def write_report(folder: Path) -> None:
     """Write figures and report from the files of the folder, then the manifest with checksums."""
     run = read_run(folder)
     (folder / "figures").mkdir(exist_ok=True)

@@ -11,14 +11,14 @@ from typing import Any
 
 import click
 
-from eval.app.report.report import refresh
+from eval.app.report.report import write_report
 from eval.app.run import runs
 from eval.app.run.config import USES, RunConfig, facts_of
 from eval.app.run.recorder import Stopper
 from eval.app.run.resumable import take_up
 from eval.app.run.run_files import write_run
 from eval.app.run.splits import kind_of, load
-from eval.app.shared.certificates import describe_certificates, help_for
+from eval.app.shared.certificates import advice_for, describe_certificates
 from eval.app.shared.network_options import network_options
 from eval.app.shared.options import (
     Output,
@@ -28,7 +28,7 @@ from eval.app.shared.options import (
     output_options,
 )
 from eval.app.shared.scores import run_table
-from eval.app.shared.uses import TABLES, given, only_where_used, refuse_unused
+from eval.app.shared.uses import TABLES, given, refuse_unused, with_uses_in_help
 from eval.app.shared.workspace import Workspace
 from eval.data.dataset import Dataset, Distribution, describe
 from eval.data.loading import options_of
@@ -37,7 +37,7 @@ from gibbs import describe_bounds
 __all__ = ["run"]
 
 
-@only_where_used(USES)
+@with_uses_in_help(USES)
 @click.command()
 @data_option(
     "separable, a data set such as digits, a CSV, TSV, Parquet or NPZ file, openml:NUMBER, "
@@ -120,7 +120,7 @@ def run(
                 checkpoint=checkpoints,
             )
             write_run(outcome, scratch)
-            refresh(scratch)
+            write_report(scratch)
             metrics = (scratch / "metrics.json").read_text(encoding="utf-8")
         if outcome.complete:
             space.forget()
@@ -201,7 +201,7 @@ def _report(outcome: runs.Outcome, seconds: float, folder: Path) -> str:
         first = outcome.certificates[0]
         lines.append(f"stage one {describe_certificates(outcome.certificates)}")
         lines.append(f"stage one has its {describe_bounds(first)}")
-        if unhelpful := help_for(first):
+        if unhelpful := advice_for(first):
             lines.append(f"{unhelpful}: gibbsnet certify {folder} looks for such a beta")
     lines += [
         f"{each.name} of the paper ({each.statement}): {each.outcome}"

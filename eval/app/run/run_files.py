@@ -18,7 +18,7 @@ from eval.app.shared.certificates import certificate_fields
 from eval.app.shared.formats import dump, versions
 from eval.app.shared.plots import class_mean_axes
 from eval.app.shared.run_folder import seal
-from eval.app.shared.scores import stored
+from eval.app.shared.scores import record_fields
 from eval.collapse.fitted import collapse_of
 from stages import TwoStageClassifier
 from stages.files import write_arrays
@@ -50,7 +50,8 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
             if name not in {"verbose", "random_state"} and not callable(value)
         },
         "scores": {
-            name: [stored(score) for score in scores] for name, scores in outcome.scores.items()
+            name: [record_fields(score) for score in scores]
+            for name, scores in outcome.scores.items()
         },
         "losses": outcome.losses,
         "certificate": certificates[0] if certificates else None,

@@ -7,16 +7,15 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from eval.app.shared.formats import number
+from eval.app.shared.formats import finite, number
 from gibbs import Certificate
 
 __all__ = [
     "MEANING",
+    "advice_for",
     "certificate_fields",
     "describe_certificate",
     "describe_certificates",
-    "finite",
-    "help_for",
     "stored_certificate",
 ]
 
@@ -59,7 +58,7 @@ def describe_certificates(certificates: Sequence[Certificate]) -> str:
     return f"{first} ({good} of {len(certificates)} repetitions certified; this is the first)"
 
 
-def help_for(certificate: Certificate) -> str:
+def advice_for(certificate: Certificate) -> str:
     """Say whether more particles can make the bounds better where one is trivial; else "".
 
     The dual value of a given G does not change with the number of particles: once it is known to
@@ -100,12 +99,3 @@ def _restored(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_restored(entry) for entry in value)
     return math.nan if value is None else value
-
-
-def finite(value: Any) -> Any:
-    """Replace NaN and infinities, which JSON has not, by None; inside of lists and dicts too."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: finite(entry) for name, entry in value.items()}
-    return [finite(entry) for entry in value] if isinstance(value, list | tuple) else value

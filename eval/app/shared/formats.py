@@ -14,7 +14,7 @@ import pandas as pd
 from eval.accuracy import Interval
 from stages.files import whole_file
 
-__all__ = ["as_text", "dump", "flat", "markdown", "number", "versions", "write_files"]
+__all__ = ["as_text", "dump", "finite", "flat", "markdown", "number", "versions", "write_files"]
 
 
 def number(value: float, form: str) -> str:
@@ -57,6 +57,15 @@ def flat(row: dict[str, Any]) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Versions of the packages that the numbers depend on."""
     return {name: version(name) for name in ("gibbsnet", "torch", "numpy", "scipy", "scikit-learn")}
+
+
+def finite(value: Any) -> Any:
+    """Replace NaN and infinities, which JSON has not, by None; inside of lists and dicts too."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: finite(entry) for name, entry in value.items()}
+    return [finite(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def dump(path: Path, content: Mapping[str, Any], **options: Any) -> None:

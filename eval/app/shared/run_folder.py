@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from eval.app.shared.formats import dump
-from eval.app.shared.scores import Scores, restored
+from eval.app.shared.scores import Scores, stored_record
 from stages.files import checksum, write_arrays
 
 __all__ = ["FORMAT", "StoredRun", "read_manifest", "read_run", "seal", "write_certification"]
@@ -58,7 +58,8 @@ class StoredRun:
     def scores(self) -> Scores:
         """Records by method, one a repetition."""
         return {
-            name: [restored(row) for row in rows] for name, rows in self.metrics["scores"].items()
+            name: [stored_record(row) for row in rows]
+            for name, rows in self.metrics["scores"].items()
         }
 
 

@@ -10,12 +10,19 @@ import numpy as np
 import pandas as pd
 
 from eval.accuracy import Interval, mean_interval, repeated_error
-from eval.app.shared.certificates import finite
-from eval.app.shared.formats import as_text
+from eval.app.shared.formats import as_text, finite
 from eval.comparison.folds import OURS
 from eval.comparison.records import MethodSummary, Record, summarize
 
-__all__ = ["COLUMNS", "Scores", "method_table", "restored", "run_table", "stored", "test_error"]
+__all__ = [
+    "COLUMNS",
+    "Scores",
+    "method_table",
+    "record_fields",
+    "run_table",
+    "stored_record",
+    "test_error",
+]
 
 Scores = Mapping[str, Sequence[Record]]
 """By method, one record a repetition."""
@@ -79,7 +86,7 @@ def paired_difference(scores: Scores, name: str, overlap: float) -> Interval | N
     return mean_interval(other - ours, overlap=overlap, within=(-1, 1))
 
 
-def stored(run: Record) -> dict[str, Any]:
+def record_fields(run: Record) -> dict[str, Any]:
     """What metrics.json holds of a record; None for what was not measured."""
     measured: dict[str, Any] = finite(vars(run))
     ends = [measured["test_error_low"], measured["test_error_high"]]
@@ -93,8 +100,8 @@ def stored(run: Record) -> dict[str, Any]:
     }
 
 
-def restored(row: Mapping[str, Any]) -> Record:
-    """The record of :func:`stored`."""
+def stored_record(row: Mapping[str, Any]) -> Record:
+    """The record of :func:`record_fields`."""
     low, high = row["interval"] or (None, None)
     values = {
         "train_error": row["train_error"],

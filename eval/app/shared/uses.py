@@ -17,9 +17,9 @@ __all__ = [
     "Use",
     "Uses",
     "given",
-    "only_where_used",
     "recorded",
     "refuse_unused",
+    "with_uses_in_help",
 ]
 
 Facts = Mapping[str, Any]
@@ -66,7 +66,7 @@ TABLES: Uses = {
 Command = Callable[..., Any]
 
 
-def only_where_used(uses: Uses) -> Callable[[click.Command], click.Command]:
+def with_uses_in_help(uses: Uses) -> Callable[[click.Command], click.Command]:
     """Add to the --help of each option of a command where it is used."""
 
     def with_uses(command: click.Command) -> click.Command:

@@ -256,7 +256,10 @@ def test_nothing_is_written_when_the_work_is_interrupted(run, monkeypatch):
         raise KeyboardInterrupt
 
     before = contents(run)
-    for name in ("eval.app.certify.certification.solve_gibbs", "eval.app.certify.command.refresh"):
+    for name in (
+        "eval.app.certify.certification.solve_gibbs",
+        "eval.app.certify.command.write_report",
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(name, interrupted)
             assert invoke("certify", run, "--solve", "--quiet").exit_code != 0

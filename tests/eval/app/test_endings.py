@@ -130,13 +130,13 @@ STOPPED_WHILE_WRITING = [
     ("compare --data iris --out made", eval.app.compare.command, "execute"),
     ("compare --data iris --out made", eval.app.compare.command, "write"),
     ("certify run --quiet", eval.app.certify.command, "write_certification"),
-    ("certify run --quiet", eval.app.certify.command, "refresh"),
+    ("certify run --quiet", eval.app.certify.command, "write_report"),
     (
         f"run --n-samples 40 --n-test 50 {QUICK} --out run --force",
         eval.app.run.command,
         "write_run",
     ),
-    (f"{SHORT} --out made/deep", eval.app.run.command, "refresh"),
+    (f"{SHORT} --out made/deep", eval.app.run.command, "write_report"),
 ]
 
 

@@ -16,7 +16,7 @@ from support.waiting import last_step, wait_for_step
 
 from eval.app.cli import main
 from eval.app.run.model_store import read_model
-from gibbs.dynamics.dynamics import Dynamics
+from gibbs.dynamics.run_state import Dynamics
 from stages import save_model
 
 LONG = (

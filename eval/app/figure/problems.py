@@ -1,4 +1,4 @@
-"""The separable problem that several figures are about."""
+"""The problem of stage one that several figures train on."""
 
 from __future__ import annotations
 
