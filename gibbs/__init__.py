@@ -2,6 +2,7 @@
 
 `model` holds the network, its energies and its laws, `dynamics` the noisy flow of a cloud of
 neurons, `solver` the Gibbs minimizer with its certificate, and `averages` features with less noise.
+`gauss_rules` are nodes and weights of quadrature.
 
 Tensors in and out; float32 or float64, on any device; rows are samples. Imports torch and the
 standard library alone.

@@ -21,7 +21,7 @@ from gibbs.solver.bridge import (
 )
 from gibbs.solver.domain import NEGLIGIBLE, Guard
 from gibbs.solver.dual import ARMIJO, Tilted, dual_value, gap_of, log_tilt, newton_direction
-from gibbs.solver.measure import FIRST_STEP, Target, mala
+from gibbs.solver.mala import FIRST_STEP, Target, mala
 from gibbs.solver.mixture import Mixture, standard_mixture
 from gibbs.solver.phases import output_shares
 from gibbs.solver.progress import StepLog

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gibbs.model.problem import Problem
 from gibbs.solver.dual import TILE, Tilted, log_tilt, tiles
-from gibbs.solver.measure import FIRST_STEP, Target, mala
+from gibbs.solver.mala import FIRST_STEP, Target, mala
 from gibbs.solver.mixture import Mixture, fit_mixture, standard_mixture
 from gibbs.solver.progress import BridgeLevel, StepLog
 

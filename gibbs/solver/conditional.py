@@ -22,9 +22,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from gibbs.gauss_rules import legendre_rule
 from gibbs.model.problem import Problem
 from gibbs.model.truncation import truncate, truncate_slope
-from gibbs.solver.rules import legendre_rule
 
 __all__ = ["Conditional"]
 

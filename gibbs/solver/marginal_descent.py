@@ -10,7 +10,7 @@ from torch import Tensor
 from gibbs.model.problem import Problem
 from gibbs.solver.domain import START_LIMIT, has_domain, in_domain
 from gibbs.solver.dual import Tilted, refit
-from gibbs.solver.measure import Target, mala
+from gibbs.solver.mala import Target, mala
 from gibbs.solver.progress import DescentRound, StepLog
 
 __all__ = ["marginal_descent"]

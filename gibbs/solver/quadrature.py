@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from gibbs.gauss_rules import legendre_rule
 from gibbs.model.energy import prior_energy
 from gibbs.model.problem import Problem
 from gibbs.solver.certificate import Certificate
@@ -34,7 +35,6 @@ from gibbs.solver.dual import (
     solve_ridge,
 )
 from gibbs.solver.progress import StepLog
-from gibbs.solver.rules import legendre_rule
 
 __all__ = ["RuleTooLarge", "certificate_at", "quadrature_certificate", "refine_rule"]
 

@@ -17,7 +17,7 @@ from gibbs import GibbsMeasure, Particles, Problem, features, truncate
 from gibbs.solver import conditional as module
 from gibbs.solver.conditional import Conditional
 from gibbs.solver.dual import Tilted, dual_value, gap_of, log_tilt, newton_direction, outputs_of
-from gibbs.solver.measure import Target
+from gibbs.solver.mala import Target
 
 PULLS = (0.0, 1e-6, -0.003, 0.05, -0.4, 1.1, -3.0, 40.0, -1e3)
 

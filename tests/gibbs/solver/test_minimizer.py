@@ -19,11 +19,11 @@ from gibbs import (
     sample_normal,
     solve_gibbs,
 )
+from gibbs.gauss_rules import hermite_rule
 from gibbs.solver import minimizer
 from gibbs.solver.certificate import Certificate, student_quantile
 from gibbs.solver.dual import gap_of, log_tilt, refit
 from gibbs.solver.quadrature import refine_rule
-from gibbs.solver.rules import hermite_rule
 
 PROBLEMS = {
     f"d{d}-{activation}-beta{beta}-gamma{gamma}-decay{decay}": {
