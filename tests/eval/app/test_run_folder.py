@@ -39,7 +39,10 @@ def test_a_run_is_read_back(outcome, folder):
     stored = read_run(folder)
     assert stored.complete
     found, expected = (
-        {name: [scores.stored(record) for record in records] for name, records in each.items()}
+        {
+            name: [scores.record_fields(record) for record in records]
+            for name, records in each.items()
+        }
         for each in (stored.scores, outcome.scores)
     )
     assert found == expected
