@@ -118,8 +118,9 @@ class TwoStageClassifier(
     random_state : int, numpy.random.RandomState or None, default None
         Decides W_0, the start of the neurons, noise and batches. None means fresh entropy.
     n_threads : int, optional
-        Threads of torch while fitting and predicting; None leaves them as they are set. The
-        same number and random_state give the same network to the last bit.
+        Threads of torch while fitting and predicting; None leaves them as they are set. One
+        thread and the same random_state give the same network to the last bit on one machine; with
+        more threads the last digits have been seen to change on a busy machine.
     verbose : bool, default False
         Whether to show the progress of stage one on standard error: a bar, or the last report of
         the solver "gibbs".
