@@ -1,5 +1,6 @@
 """Waiting for a run in another process."""
 
+import signal
 import time
 
 
@@ -19,3 +20,17 @@ def wait_for(what):
 def wait_for_step(folder, beyond):
     """Wait for a checkpoint of a later step."""
     wait_for(lambda: last_step(folder) > beyond)
+
+
+def kill_at_first_job(process, folder, seconds):
+    """Kill a command once its folder holds a finished job; return the kept files by name."""
+    deadline = time.monotonic() + seconds
+    while not list(folder.glob("jobs/[!.]*")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    # Its end closes the pipes only when the workers are gone too.
+    process.communicate(timeout=60)
+    return {path.name: path.read_text() for path in folder.glob("jobs/[!.]*")}

@@ -2,10 +2,8 @@ import dataclasses
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from urllib.error import URLError
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 from support.seeds import numpy_generator, shifted
+from support.waiting import kill_at_first_job
 
 from eval.app.figure import RECIPES, figure, images
 from eval.app.figure.images import Samples, balanced_samples, load_inputs
@@ -227,15 +226,7 @@ def test_a_killed_figure_resumes_to_the_same_table(tmp_path, monkeypatch):
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
-    deadline = time.monotonic() + 120
-    while not list(out.glob("jobs/[!.]*")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.communicate(timeout=60)
-    kept = {path.name: path.read_text() for path in out.glob("jobs/[!.]*")}
+    kept = kill_at_first_job(process, out, 120)
     assert 0 < len(kept) < 8
     assert not (out / "balance.csv").exists()
     message = "is a figure with --seeds 8, not 9: give the same"

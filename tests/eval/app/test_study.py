@@ -2,10 +2,8 @@ import json
 import math
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -14,6 +12,7 @@ from click.testing import CliRunner
 from PIL import Image
 from scipy.stats import linregress
 from support.seeds import numpy_generator, shifted
+from support.waiting import kill_at_first_job
 
 from eval import Interval, SeparableDistribution, mismatch_error, mismatch_interval, nc1
 from eval.app.shared.workspace import Workspace
@@ -104,16 +103,7 @@ def test_a_killed_study_resumes_to_the_same_results(whole, tmp_path):
     out = tmp_path / "study"
     (tmp_path / "eval.py").write_text("raise SystemExit('the eval.py of the user')")
     process = start(out)
-    deadline = time.monotonic() + 60
-    while not list(out.glob("jobs/[!.]*")):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    # Its end closes the pipes only when the workers are gone too.
-    process.communicate(timeout=30)
-    kept = {path.name: path.read_text() for path in out.glob("jobs/[!.]*")}
+    kept = kill_at_first_job(process, out, 60)
     assert 0 < len(kept) < N_JOBS
     assert not (out / "results.csv").exists()
     (out / "jobs" / ".1-torn.json").write_text('{"margin":')
