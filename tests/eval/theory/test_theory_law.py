@@ -253,8 +253,8 @@ def test_the_error_of_kl_is_its_spread():
 def test_noise_contradicts_nothing():
     # Before: L_n + KL/beta <= F_0 with an error of 0.3 on the left was a contradiction.
     undecided, contradicted = 0, 0
-    for number in range(10):
-        problem = line_problem(LINE, beta=0.01 if number < 5 else 1.0)
+    for number in range(30):
+        problem = line_problem(LINE, beta=1.0 if number < 5 else 0.01)
         measure = replayed(problem, 500, number)
         table = check_theory(problem, measure, tol=1.0)
         contradicted += bool(table.contradictions)
@@ -265,8 +265,9 @@ def test_noise_contradicts_nothing():
         assert ("0 stands for it" in row.note) == (law.kl_estimate < 0)
         assert row.slack > 0
         assert all(each.stderr >= 0 or not math.isfinite(each.slack) for each in table)
-    # A row is wrong at most once in 10,000, a table of 38 in 0.4 %, and two of ten in 7e-4.
-    assert contradicted <= 1
+    # A row is wrong at most once in 10,000, a table of 38 in 0.4 %, and three of 30 in 3e-4. With
+    # the defect 40 % of the tables at beta = 0.01 contradict, and at most two of 25 do in 4e-4.
+    assert contradicted <= 2
     assert undecided > 0
 
 

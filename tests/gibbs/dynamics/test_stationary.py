@@ -157,11 +157,12 @@ def slope(sizes, values):
 def test_bias_of_euler_is_of_first_order():
     sizes = (0.03, 0.06, 0.12)
     of_feature, of_square = biases("euler", sizes)
-    # The bias of E u^2 goes from 1.7 % to 7 % with a noise below 0.1 %, which moves the slope by
-    # 0.05; that of the feature has 3 times the noise relative to it.
-    assert slope(sizes, of_square) == pytest.approx(1, abs=0.15)
-    assert bool((of_square > 0.01).all())
-    assert slope(sizes, of_feature) == pytest.approx(1, abs=0.3)
+    # Twelve seeds: the slope of the bias of E u^2, which goes from 1.3 % to 7 %, is 1.18 with a
+    # standard deviation of 0.10 (the next order shows), so 5 of them from either end; a bias of
+    # second order has 2. With the defect it is 0.4. That of the feature at 0.12 is -5.4 % +- 0.1 %.
+    assert bool((of_square > 0).all())
+    assert 0.7 < slope(sizes, of_square) < 1.7
+    assert -0.06 < float(of_feature[-1]) < -0.048
 
 
 EULER_INSTEAD = Defect(

@@ -106,27 +106,30 @@ NO_WEIGHTS = Defect(
 @pytest.mark.parametrize(
     ("settings", "bound"),
     [
-        ({"solver": "gibbs", "n_particles": 2000, "beta": 50.0, "tol": 0.5}, 0.35),
-        ({"batch_size": 8, "max_iter": 300}, 0.15),
+        ({"solver": "gibbs", "n_particles": 2000, "beta": 50.0, "tol": 0.5}, 0.23),
+        ({"batch_size": 8, "max_iter": 300}, 0.08),
     ],
 )
 def test_the_solver_and_batches_agree_up_to_their_draws(settings, bound):
-    # Data like those of scikit-learn's check. Over 20 seeds the outputs differed by 0.129 +- 0.022
-    # and 0.024 +- 0.013 of their norm (those of two random states by 0.129 and 0.047), the features
-    # of the measure by 0.040 +- 0.009. The bounds are 10 standard deviations away: a false alarm
-    # is rarer than one in 1e6.
-    rng = numpy_generator(4)
-    x, y = rng.random((15, 30)), np.arange(15) % 3
-    counts = rng.integers(0, 5, 15) + (y == np.arange(15))
-    repeated = np.repeat(np.arange(15), counts)
-    model = TwoStageClassifier(n_neurons=300, random_state=shifted(), **settings)
-    this, that = clone(model).fit(x, y, counts), clone(model).fit(x[repeated], y[repeated])
-    found, expected = this.decision_function(x), that.decision_function(x)
-    assert np.linalg.norm(found - expected) < bound * np.linalg.norm(expected)
-    if this.measure_ is not None:
-        points = this.problem(x, y).x
-        found, expected = this.measure_.features(points), that.measure_.features(points)
-        assert (found - expected).norm() < 0.13 * expected.norm()
+    # Four data sets like those of scikit-learn's check. Of one, the outputs differ by 0.13 +- 0.03
+    # and 0.012 +- 0.005 of their norm (ten seeds), the features of the measure by 0.040 +- 0.009;
+    # without the weights by 0.44 +- 0.08 and 0.33 +- 0.11. Together the bounds are 6 standard
+    # deviations or more above the first two, and 4.5 or more below the last two.
+    squares = np.zeros(2)
+    for number in range(4):
+        rng = numpy_generator(4 + number)
+        x, y = rng.random((15, 30)), np.arange(15) % 3
+        counts = np.where(y == 0, 6, np.arange(15) % 4)
+        repeated = np.repeat(np.arange(15), counts)
+        model = TwoStageClassifier(n_neurons=300, random_state=shifted(number), **settings)
+        this, that = clone(model).fit(x, y, counts), clone(model).fit(x[repeated], y[repeated])
+        found, expected = this.decision_function(x), that.decision_function(x)
+        squares += np.square(found - expected).sum(), np.square(expected).sum()
+        if this.measure_ is not None:
+            points = this.problem(x, y).x
+            found, expected = this.measure_.features(points), that.measure_.features(points)
+            assert (found - expected).norm() < 0.13 * expected.norm()
+    assert squares[0] < bound**2 * squares[1]
 
 
 def test_observers_see_every_sample_that_has_a_weight():
