@@ -13,7 +13,7 @@ help:
 	@echo "make test      set up, then the test suite"
 	@echo "make test-all  the test suite with its slow tests"
 	@echo "make test-statistical OFFSETS='1 2 3'   the tests that draw, with other seeds"
-	@echo "make bench     one step of stage one against plain autograd and a roofline"
+	@echo "make bench     one step of stage one against plain autograd"
 	@echo "make lint      format, lint, types, import directions"
 
 install: $(STAMP)
@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'gibbsnet needs Python 3.11 or newer, got ' + sys.version)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[app,mnist,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[app,fast,mnist,dev]"
 	touch $(STAMP)
 
 demo: $(STAMP)
@@ -35,7 +35,7 @@ docs: $(VENV)/.docs
 	@echo "docs/_build/html/index.html"
 
 $(VENV)/.docs: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[app,mnist,docs]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[app,fast,mnist,docs]"
 	touch $@
 
 test: $(STAMP)
@@ -62,7 +62,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -P benchmarks/engine.py
+	$(BIN)/python -P benchmarks/engine.py
 
 clean:
 	rm -rf $(VENV) build dist docs/_build docs/gallery docs/reference/generated .pytest_cache .mypy_cache .ruff_cache

@@ -1,47 +1,59 @@
-"""One step of stage one against plain autograd, a whole-array hand gradient and a roofline.
+"""One step of stage one on both backends, against plain autograd.
 
-    OMP_NUM_THREADS=1 python -P benchmarks/engine.py [--quick] [--threads 1] [--repeats 9]
+    python -P benchmarks/engine.py [--grid] [--threads 1 2] [--repeats 9] [--json FILE]
 
-Within a repetition all contenders take their steps in turn, one of them untimed, so that a busy
-machine slows them alike and none is charged for the caches of another. Times are medians in ms a
-step with quartiles; ratios are medians of the ratios within a repetition. Every contender makes
-the same update in float32 with fresh normals from torch, ours N (d + q) of them, the references
-N (d + p). "Recorded" is run_langevin as a whole, with its history every 10 steps. The roofline
-is the sum of
+Within a repetition all contenders take their steps in turn, each after a while untimed, so that a
+busy machine slows them alike and none is charged for the caches and threads of another. Times are
+medians in ms a step with quartiles; ratios are medians of the ratios within a repetition. Every
+contender makes the same update in float32 with fresh normals, ours N (d + q) of them, autograd
+N (d + p).
 
-- 2 N n (2d + 3q) flops at the best rate of 20 products of two 1024 x 1024 matrices,
-- N n activations at the rate of an array that stays in the cache,
-- N (d + q) normals at the rate of torch.
+Ours are the steps of `gibbs.run_langevin`: `gibbs.dynamics.run_state.Dynamics` begins and takes
+them, as it does there. With batches `run_langevin` itself is timed, by the difference of two runs
+of different length. The share of the peak counts 2 N n (2d + 3q) + 20 N n floating-point
+operations, at the best rate of fused multiply-adds that a product in the cache reaches on one
+thread, times the threads.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import multiprocessing
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numba import njit
 from torch import Tensor
 
 from gibbs import Particles, Problem, run_langevin, sample_normal
-from gibbs.dynamics.cloud import TiledCloud
-from gibbs.dynamics.coupling import couple
-from gibbs.dynamics.engine import Engine
-from gibbs.dynamics.noise import DelayedNoise, Kick, Noise, TiledNoise
+from gibbs.dynamics.fused.blocks import product
+from gibbs.dynamics.noise import Scheme
+from gibbs.dynamics.run_state import Dynamics
+
+sys.path.insert(0, str(Path(__file__).parent))
+from machine import machine
 
 ETA = 0.1
-RECORDED, RECORDED_STEPS = "ours, recorded", 20
+WARM_UP = 0.2
+"""Seconds that each contender computes before it is timed: the system takes a tenth of a second to
+move two threads to two cores, and threads of OpenMP keep theirs for a while after their last work.
+"""
 Step = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Case:
-    """Sizes of a problem, and what is asked of our step there."""
+    """Sizes of a problem."""
 
     n_neurons: int
     n_samples: int
@@ -49,92 +61,136 @@ class Case:
     p: int = 16
     q: int = 4
     batch: int | None = None
-    steps: int = 3
-    over_autograd: float = 0.0
-    over_hand: float = 0.0
-    of_roofline: float = 0.0
     activation: str = "sigmoid"
 
     @property
     def name(self) -> str:
-        """The sizes in one word."""
+        """The sizes in one line."""
         rows = f"n={self.n_samples}" if self.batch is None else f"batch={self.batch}"
         tail = "" if self.activation == "sigmoid" else f" {self.activation}"
         return f"N={self.n_neurons} {rows} d={self.d} p={self.p} q={self.q}{tail}"
 
     @property
-    def rows(self) -> int:
-        """Samples a step."""
-        return self.batch or self.n_samples
+    def flops(self) -> float:
+        """Floating-point operations of a step, 20 of them for an activation and its slope."""
+        pairs = self.n_neurons * (self.batch or self.n_samples)
+        return pairs * (2 * (2 * self.d + 3 * self.q) + 20)
 
 
 CASES = (
-    Case(10_000, 1000, 20, over_autograd=3.0, of_roofline=0.5),
-    Case(6272, 4500, 784, q=3, batch=64, steps=8, over_autograd=2.0),
-    Case(1000, 400, 20, steps=20, over_hand=1.0),
+    Case(10_000, 1000, 20),
     Case(10_000, 1000, 20, activation="tanh"),
-    Case(1000, 1000, 64, p=20, q=10, steps=10),
-    Case(4000, 6000, 50, p=20, q=10, steps=1),
-    Case(100_000, 1000, 20, steps=1),
+    Case(1000, 400, 20),
+    Case(1000, 1000, 64, p=20, q=10),
+    Case(6272, 4500, 784, q=3, batch=64),
 )
-QUICK = 3
+GRID = tuple(
+    Case(n_neurons, n_samples, d, p=max(16, 2 * q), q=q)
+    for n_neurons in (100, 1000, 10_000, 100_000)
+    for n_samples in (100, 1000, 10_000)
+    for d in (2, 20, 100, 784)
+    for q in (2, 10)
+    if n_neurons * n_samples <= 10**8 and n_neurons * n_samples * d <= 4 * 10**9
+)
+"""Sizes whose autograd step fits the memory and takes at most 20 s."""
 
 
 def main() -> None:
     """Time what was asked for and print one block a case."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="the cases with a bar, fewer times")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--grid", action="store_true", help="many sizes, fewer times")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeats", type=int, default=None)
+    parser.add_argument("--json", type=Path, default=None, help="also write the figures here")
+    parser.add_argument("--neighbour", action="store_true", help="beside a process that computes")
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    repeats = options.repeats or (5 if options.quick else 9)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {repeats} repetitions")
-    for case in CASES[: QUICK if options.quick else None]:
-        compare(case, repeats)
-    print_scaling(repeats)
-    if not options.quick:
+    repeats = options.repeats or (5 if options.grid else 9)
+    facts = machine()
+    for key, value in facts.items():
+        print(f"{key:26s} {value}")
+    rows = []
+    with neighbour(options.neighbour):
+        for case in GRID if options.grid else CASES:
+            for row in compare(case, options.threads, repeats):
+                print_row(row)
+                rows.append(row)
+    if not options.grid:
         print_memory(1_000_000, 1000, 20)
+    if options.json is not None:
+        options.json.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1))
 
 
-def compare(case: Case, repeats: int) -> None:
-    """Time all contenders in turn and print their times, the ratios and the roofline."""
+def compare(case: Case, threads: list[int], repeats: int) -> list[dict[str, Any]]:
+    """One row for each number of threads: times, ratios and the share of the peak."""
     problem, start = setting(case)
-    contenders = {
-        "ours": ours(problem, start, case),
-        RECORDED: recorded(problem, start, case),
-        "autograd": autograd(problem, start, case),
-        "hand, whole arrays": whole_array(problem, start, case),
-    }
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    parts: list[tuple[float, float, float]] = []
+    times: dict[tuple[str, int], list[float]] = {}
     for repeat in range(repeats + 1):
-        for name, step in contenders.items():
-            if name == RECORDED:
-                value = clock(step, 1) / RECORDED_STEPS
-            else:
-                step()
-                value = clock(step, case.steps)
-            if repeat:
-                times[name].append(value)
-        if repeat:
-            parts.append(measure_parts(case))
-    print(f"\n{case.name}")
-    for name, values in times.items():
-        print(f"  {name:20s} {spread([1e3 * v for v in values])} ms")
-    print_ratio("autograd / ours", times["autograd"], times["ours"], case.over_autograd)
-    print_ratio("hand / ours", times["hand, whole arrays"], times["ours"], case.over_hand)
-    product = min(part[0] for part in parts)
-    roofline = [product + part[1] + part[2] for part in parts]
-    flops = 2 * case.n_neurons * case.rows * (2 * case.d + 3 * case.q)
-    activation, normals = (statistics.median(part[k] for part in parts) for k in (1, 2))
-    print(
-        f"  roofline {1e3 * statistics.median(roofline):.2f} ms = product {1e3 * product:.2f} "
-        f"({flops / product / 1e9:.0f} GFLOP/s) + activation {1e3 * activation:.2f} "
-        f"({case.n_neurons * case.rows / activation / 1e9:.2f} G/s) + normals "
-        f"{1e3 * normals:.2f} ({case.n_neurons * (case.d + case.q) / normals / 1e9:.2f} G/s)"
-    )
-    print_ratio("roofline / ours", roofline, times["ours"], case.of_roofline)
+        for n_threads in threads:
+            torch.set_num_threads(n_threads)
+            for name, seconds in contenders(problem, start, case).items():
+                value = seconds()
+                if repeat:
+                    times.setdefault((name, n_threads), []).append(value)
+    best = peak()
+    rows = []
+    for n_threads in threads:
+        own = {name: values for (name, k), values in times.items() if k == n_threads}
+        row: dict[str, Any] = {"case": case.name, "threads": n_threads, "ms": {}, "over": {}}
+        for name, values in own.items():
+            row["ms"][name] = spread([1e3 * value for value in values])
+            ratios = [a / b for a, b in zip(own["autograd"], values, strict=True)]
+            row["over"][name] = spread(ratios)
+        middle = statistics.median(own["fused"])
+        row["share of the peak"] = case.flops / middle / (best * n_threads)
+        one = times.get(("fused", 1), own["fused"])
+        ratios = [a / b for a, b in zip(one, own["fused"], strict=True)]
+        row["over one thread"] = spread(ratios)
+        rows.append(row)
+    return rows
+
+
+def print_row(row: dict[str, Any]) -> None:
+    """Print a block of figures."""
+    print(f"\n{row['case']}, threads {row['threads']}")
+    for name, (low, middle, high) in row["ms"].items():
+        over = "{1:.2f} ({0:.2f} to {2:.2f})".format(*row["over"][name])
+        print(f"  {name:9s} {middle:9.3f} ({low:.3f} to {high:.3f}) ms   autograd / it {over}")
+    over = "{1:.2f} ({0:.2f} to {2:.2f})".format(*row["over one thread"])
+    print(f"  fused: {row['share of the peak']:.0%} of the peak, one thread / these {over}")
+
+
+def contenders(problem: Problem, start: Particles, case: Case) -> dict[str, Callable[[], float]]:
+    """Functions that return the seconds of a step."""
+    made: dict[str, Callable[[], float]] = {}
+    for backend in ("fused", "torch"):
+        if case.batch is None:
+            made[backend] = clocked(ours(problem, start, backend))
+        else:
+            made[backend] = runs(problem, start, case.batch, backend)
+    made["autograd"] = clocked(autograd(problem, start, case))
+    return made
+
+
+def clocked(step: Step) -> Callable[[], float]:
+    """Seconds of a step, over a tenth of a second, after as long untimed."""
+
+    def seconds() -> float:
+        until = time.perf_counter() + WARM_UP
+        count = 0
+        while count == 0 or time.perf_counter() < until:
+            step()
+            count += 1
+        return clock(step, max(1, round(count * 0.1 / WARM_UP)))
+
+    return seconds
+
+
+def clock(call: Step, n_calls: int) -> float:
+    """Seconds a call."""
+    start = time.perf_counter()
+    for _ in range(n_calls):
+        call()
+    return (time.perf_counter() - start) / n_calls
 
 
 def setting(case: Case) -> tuple[Problem, Particles]:
@@ -148,6 +204,49 @@ def setting(case: Case) -> tuple[Problem, Particles]:
     return problem, sample_normal(problem, case.n_neurons, generator=generator)
 
 
+def ours(problem: Problem, start: Particles, backend: str) -> Step:
+    """The step that run_langevin takes."""
+    dynamics = Dynamics(
+        problem,
+        start,
+        batch_size=None,
+        scheme=Scheme.EULER,
+        lambda_w=None,
+        noisy=True,
+        backend=backend,
+        generator=torch.Generator().manual_seed(1),
+    )
+
+    def step() -> None:
+        dynamics.begin(1, ETA, problem.temperature)
+        dynamics.step()
+
+    return step
+
+
+def runs(problem: Problem, start: Particles, batch: int, backend: str) -> Callable[[], float]:
+    """Seconds of a step of run_langevin on batches: runs of 20 and of 60 steps, without records."""
+
+    def seconds() -> float:
+        ends = []
+        for n_steps in (20, 60):
+            begun = time.perf_counter()
+            run_langevin(
+                problem,
+                start,
+                n_steps=n_steps,
+                step_size=ETA,
+                batch_size=batch,
+                backend=backend,
+                generator=torch.Generator().manual_seed(1),
+                every=n_steps,
+            )
+            ends.append(time.perf_counter() - begun)
+        return (ends[1] - ends[0]) / 40
+
+    return seconds
+
+
 def batches(problem: Problem, case: Case) -> Iterator[tuple[Tensor, Tensor]]:
     """All samples for ever, or batches of an epoch's random order."""
     while case.batch is None:
@@ -159,50 +258,12 @@ def batches(problem: Problem, case: Case) -> Iterator[tuple[Tensor, Tensor]]:
             yield problem.x[rows], problem.y[rows]
 
 
-def ours(problem: Problem, start: Particles, case: Case) -> Step:
-    """The step as run_langevin takes it."""
-    generator = torch.Generator().manual_seed(1)
-    coupling = couple(problem)
-    cloud = TiledCloud(Particles(coupling.split(start.a)[0], start.u))
-    engine = Engine(coupling.problem, cloud, case.rows)
-    data = batches(problem, case)
-
-    noise: Noise = TiledNoise(cloud, generator)
-    if DelayedNoise.is_faster(case.n_neurons, case.d, case.rows):
-        noise = DelayedNoise(cloud, generator)
-    kick = Kick(0.0, math.sqrt(2 * ETA * problem.temperature))
-
-    def step() -> None:
-        x, y = next(data)
-        noise.begin(kick, 1 - ETA * problem.decay)
-        engine.forward(x, y, batch_noise=noise.on_batch(x))
-        engine.descend(ETA, noise)
-
-    return step
-
-
-def recorded(problem: Problem, start: Particles, case: Case) -> Step:
-    """run_langevin over 20 steps with its history every 10: 3 records with all they cost."""
-    generator = torch.Generator().manual_seed(1)
-
-    def run() -> None:
-        run_langevin(
-            problem,
-            start,
-            n_steps=RECORDED_STEPS,
-            step_size=ETA,
-            batch_size=case.batch,
-            generator=generator,
-        )
-
-    return run
-
-
 def autograd(problem: Problem, start: Particles, case: Case) -> Step:
     """Plain torch: the loss of the network, backward, the update."""
     a, u = (v.clone().requires_grad_() for v in (start.a, start.u))
     data = batches(problem, case)
     value = getattr(torch, case.activation)
+    kick, rate = math.sqrt(2 * ETA * problem.temperature), 1 - ETA * problem.decay
 
     def step() -> None:
         x, y = next(data)
@@ -211,94 +272,55 @@ def autograd(problem: Problem, start: Particles, case: Case) -> Step:
         grads = torch.autograd.grad(loss, (a, u))
         with torch.no_grad():
             for theta, grad in zip((a, u), grads, strict=True):
-                update(problem, theta, grad, len(a))
+                theta.mul_(rate).sub_(grad, alpha=ETA * len(a))
+                theta.add_(torch.randn(theta.shape), alpha=kick)
 
     return step
 
 
-def whole_array(problem: Problem, start: Particles, case: Case) -> Step:
-    """The gradient by hand, on arrays of all neurons."""
-    a, u = start.a.clone(), start.u.clone()
-    data = batches(problem, case)
-    value = getattr(torch, case.activation)
+def peak() -> float:
+    """Floating-point operations a second of one thread: the best of products in the cache."""
 
-    def step() -> None:
-        x, y = next(data)
-        values = value(u @ x.T)
-        residual = problem.gamma * (values.T @ a / len(a)) @ problem.w - y
-        forces = residual @ problem.w.T * (problem.gamma / len(x))
-        slopes = values * (1 - values) if case.activation == "sigmoid" else 1 - values * values
-        grad_a = values @ forces
-        grad_u = (slopes * (a @ forces.T)) @ x
-        update(problem, a, grad_a, 1)
-        update(problem, u, grad_u, 1)
+    @njit
+    def products(work, count):  # type: ignore[no-untyped-def]
+        for _ in range(count):
+            product(work, 0, 32, work, 2048, 64, 1, work, 4096, 64, False)
 
-    return step
-
-
-def update(problem: Problem, theta: Tensor, grad: Tensor, factor: float) -> None:
-    """Take theta <- (1 - eta lambda) theta - eta grad + sqrt(2 eta/beta) xi, in place."""
-    theta.mul_(1 - ETA * problem.decay).sub_(grad, alpha=ETA * factor)
-    theta.add_(torch.randn(theta.shape), alpha=math.sqrt(2 * ETA * problem.temperature))
+    work, count = np.zeros(64 * 128, np.float32), 2000
+    products(work, 1)
+    best = min(clock(lambda: products(work, count), 1) for _ in range(20))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    left, out = torch.randn(1024, 1024), torch.empty(1024, 1024)
+    product_of_torch = min(clock(lambda: torch.mm(left, left, out=out), 1) for _ in range(10))
+    torch.set_num_threads(threads)
+    return max(count * 2 * 32 * 64 * 64 / best, 2 * 1024**3 / product_of_torch)
 
 
-def measure_parts(case: Case) -> tuple[float, float, float]:
-    """Seconds of the matrix products, activations and normals of a step, each at its best."""
-    left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    out = torch.empty(1024, 1024)
-    best = min(clock(lambda: torch.mm(left, right, out=out), 1) for _ in range(20))
-    flops = 2 * case.n_neurons * case.rows * (2 * case.d + 3 * case.q)
-    product = best * flops / (2 * 1024**3)
-    small, target = torch.randn(128, 1000), torch.empty(128, 1000)
-    value = getattr(torch, case.activation)
-    activation = clock(lambda: value(small, out=target), 20) / small.numel()
-    n_normals = case.n_neurons * (case.d + case.q)
-    normals = clock(lambda: torch.randn(n_normals), 1)
-    return product, activation * case.n_neurons * case.rows, normals
+@contextmanager
+def neighbour(wanted: bool) -> Iterator[None]:
+    """A process beside that computes all the while, or none."""
+    process = multiprocessing.get_context("spawn").Process(target=_compute)
+    if wanted:
+        process.start()
+    try:
+        yield
+    finally:
+        if wanted:
+            process.terminate()
 
 
-def clock(call: Step, n_calls: int) -> float:
-    """Seconds a call."""
-    start = time.perf_counter()
-    for _ in range(n_calls):
-        call()
-    return (time.perf_counter() - start) / n_calls
+def _compute() -> None:
+    torch.set_num_threads(1)
+    values = torch.randn(300, 300)
+    while True:
+        values = torch.tanh(values @ values)
 
 
-def spread(values: list[float]) -> str:
-    """Median and quartiles."""
+def spread(values: list[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile."""
     low, middle, high = statistics.quantiles(values, n=4)
-    return f"{middle:8.2f} ({low:.2f} to {high:.2f})"
-
-
-def print_ratio(name: str, above: list[float], below: list[float], bar: float) -> None:
-    """Print the median ratio, and whether it meets the bar where there is one."""
-    ratios = [a / b for a, b in zip(above, below, strict=True)]
-    outcome = ""
-    if bar:
-        outcome = f"  bar {bar:g}: {'met' if statistics.median(ratios) >= bar else 'MISSED'}"
-    print(f"  {name:20s} {spread(ratios)}{outcome}")
-
-
-def print_scaling(repeats: int) -> None:
-    """Print by how much a step grows when N or n doubles at the large end; the bar is 2 +- 0.2."""
-    small = Case(100_000, 1000, 20)
-    doubled = {
-        "N doubled": replace(small, n_neurons=200_000),
-        "n doubled": replace(small, n_samples=2000),
-    }
-    steps = {name: ours(*setting(case), case) for name, case in {"": small, **doubled}.items()}
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for repeat in range(repeats + 1):
-        for name, step in steps.items():
-            value = clock(step, 1)
-            if repeat:
-                times[name].append(value)
-    print(f"\n{small.name}: {spread([1e3 * v for v in times['']])} ms a step")
-    for name in doubled:
-        ratios = [a / b for a, b in zip(times[name], times[""], strict=True)]
-        met = abs(statistics.median(ratios) - 2) <= 0.2
-        print(f"  {name:20s} {spread(ratios)} times  bar 2 +- 0.2: {'met' if met else 'MISSED'}")
+    return low, middle, high
 
 
 def print_memory(n_neurons: int, n_samples: int, d: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from gibbs import LangevinResult, Particles, Problem, run_langevin
+from gibbs.dynamics.backends import check_backend
 from gibbs.dynamics.noise import check_scheme
 from gibbs.dynamics.step_sizes import Schedule, StepSize, check_step_size, check_temperature
 from gibbs.model.checks import check_integer
@@ -32,6 +33,8 @@ class NoisySteps:
     scheme : {"euler", "leimkuhler_matthews"}, default "euler"
     temperature : float or callable, optional
         Of the noise; None means that of the problem, 1/beta.
+    backend : {"auto", "torch", "fused"}, default "auto"
+        Who computes a step.
 
     Raises
     ------
@@ -44,6 +47,7 @@ class NoisySteps:
     batch_size: int | None = None
     scheme: str = "euler"
     temperature: float | Schedule | None = None
+    backend: str = "auto"
 
     def __post_init__(self) -> None:
         check_integer("n_steps", self.n_steps, 0)
@@ -52,6 +56,7 @@ class NoisySteps:
             check_integer("batch_size", self.batch_size, 1)
         check_scheme(self.scheme)
         check_temperature(self.temperature)
+        check_backend(self.backend)
 
 
 def run_checkpointed(

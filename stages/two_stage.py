@@ -74,6 +74,12 @@ class TwoStageResult:
         return self.stage_one.status
 
     @property
+    def backend(self) -> str | None:
+        """What computed the steps of the dynamics; None without dynamics."""
+        runs = [run for run in (self.stage_one, self.stage_two) if isinstance(run, LangevinResult)]
+        return runs[0].backend if runs else None
+
+    @property
     def certificate(self) -> Certificate | None:
         """The certificate of the solver; None for the dynamics."""
         return getattr(self.stage_one, "certificate", None)

@@ -32,11 +32,12 @@ class TiledCloud:
         Only ever changed in place.
     """
 
-    def __init__(self, particles: Particles) -> None:
+    def __init__(self, particles: Particles, width: int | None = None) -> None:
         self.rank = particles.a.shape[1]
         self.n_neurons = len(particles)
-        step = max(16, min(TILE, AREA // (self.rank + particles.u.shape[1])) // 16 * 16)
-        self.blocks = cut(self.n_neurons, step)
+        if width is None:
+            width = max(16, min(TILE, AREA // (self.rank + particles.u.shape[1])) // 16 * 16)
+        self.blocks = cut(self.n_neurons, width)
         self.tiles = [
             torch.cat((particles.a[block].T, particles.u[block].T)).contiguous()
             for block in self.blocks

@@ -42,11 +42,15 @@ class Coupling:
     frame: Tensor | None
 
     def split(self, a: Tensor) -> tuple[Tensor, Tensor]:
-        """Coordinates b (N, r) and c (N, p - r) of the rows of `a` (N, p)."""
+        """Coordinates b (N, r) and c (N, p - r) of the rows of `a` (N, p).
+
+        They are computed in float64 and rounded, so that float32 is the same on every processor.
+        """
         rank = self.problem.n_features
         if self.frame is None:
             return a, a[:, rank:]
-        return a @ self.frame[:, :rank], a @ self.frame[:, rank:]
+        rotated = (a.double() @ self.frame.double()).to(a.dtype)
+        return rotated[:, :rank].contiguous(), rotated[:, rank:].contiguous()
 
     def join(self, b: Tensor, c: Tensor) -> Tensor:
         """Rows a = Q b + Q' c (N, p) from their coordinates, Q' the rest of the frame."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -54,9 +56,8 @@ def apply_tangent_kernel(
 
 
 def largest_curvature(
-    problem: Problem,
-    particles: Particles,
-    x: Tensor,
+    apply: Callable[[Tensor], Tensor],
+    decay: float,
     start: Tensor,
     n_iterations: int = 10,
     weight: Tensor | None = None,
@@ -70,8 +71,10 @@ def largest_curvature(
 
     Parameters
     ----------
-    x : Tensor (n, d)
-        The samples to take it on.
+    apply : callable
+        Applies the tangent kernel to a direction (n, q), as :func:`apply_tangent_kernel` does.
+    decay : float
+        lambda_rho.
     start : Tensor (n, q)
         Where the iteration starts, S^(1/2) v for the residual v: then samples with weights
         start where their copies would. Ones where it is 0.
@@ -87,15 +90,19 @@ def largest_curvature(
     if not start.any():
         start = torch.ones_like(start)
     roots = None if weight is None else weight.sqrt()[:, None]
-    direction = start / start.norm()
+    direction = start / _norm(start)
     size = 0.0
     for _ in range(n_iterations):
-        seen = direction if roots is None else roots * direction
-        image = apply_tangent_kernel(problem, particles, x, seen)
+        image = apply(direction if roots is None else roots * direction)
         if roots is not None:
             image = roots * image
-        size = float(image.norm())
+        size = _norm(image)
         if not 0 < size < float("inf"):
             break
         direction = image / size
-    return size + problem.decay, direction
+    return size + decay, direction
+
+
+def _norm(values: Tensor) -> float:
+    """Frobenius norm, summed in float64: in float32 its digits depend on the number of threads."""
+    return float(values.double().square().sum().sqrt())

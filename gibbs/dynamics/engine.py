@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from gibbs.dynamics.cloud import TiledCloud, cut
-from gibbs.dynamics.noise import BatchNoise, Noise
+from gibbs.dynamics.curvature import apply_tangent_kernel
+from gibbs.dynamics.noise import Kick, TiledNoise
 from gibbs.model.activations import ACTIVATIONS, Activation
 from gibbs.model.energy import feature_gradient
 from gibbs.model.network import outputs
 from gibbs.model.problem import Problem
 from gibbs.model.truncation import truncate, truncate_slope
 
-__all__ = ["Engine"]
+__all__ = ["TorchEngine"]
 
 CACHE = 720 * 2**10
 """Bytes of each of the two work arrays (samples by neurons): both fit the second-level cache."""
@@ -43,10 +44,10 @@ class _Form:
     stretch: float = 1.0
 
 
-def _cheapest_form(activation: Activation, dtype: torch.dtype) -> _Form:
-    """In float32 torch has tanh in three quarters of the time of sigmoid."""
-    if activation is ACTIVATIONS["sigmoid"] and dtype == torch.float32:
-        return _Form(ACTIVATIONS["tanh"], 0.5, 0.5, 0.5)
+def _form_of(activation: Activation, dtype: torch.dtype) -> _Form:
+    """tanh(z) = 2 sigmoid(2z) - 1: in float32 the tanh of torch is slow on some processors."""
+    if activation is ACTIVATIONS["tanh"] and dtype == torch.float32:
+        return _Form(ACTIVATIONS["sigmoid"], -1.0, 2.0, 2.0)
     return _Form(activation)
 
 
@@ -66,7 +67,7 @@ class _Piece:
     b, u : Tensor (r, m), (d, m)
         Of the tile.
     grad_b, grad_u : Tensor (r, m), (d, m)
-        Of the buffer for gradient and noise; no grad_u where u is moved in place.
+        Of the buffer for gradient and noise.
     values, deltas : Tensor (samples, m)
         Work arrays: the activations, and the gradients in the pre-activations.
     """
@@ -78,12 +79,12 @@ class _Piece:
     b: Tensor
     u: Tensor
     grad_b: Tensor
-    grad_u: Tensor | None
+    grad_u: Tensor
     values: Tensor
     deltas: Tensor
 
 
-class Engine:
+class TorchEngine:
     """Passes of a cloud over batches of a fixed number of samples, in kept buffers.
 
     Parameters
@@ -94,31 +95,27 @@ class Engine:
         Moved by :meth:`descend`, in place.
     n_rows : int
         Samples of a batch.
-    moves_u : bool
-        As that of the noise: small batches, whose noise and gradient move a tile's u's in one
-        product, in place.
+    noise : TiledNoise
     """
 
-    def __init__(
-        self, problem: Problem, cloud: TiledCloud, n_rows: int, *, moves_u: bool = False
-    ) -> None:
+    def __init__(self, problem: Problem, cloud: TiledCloud, n_rows: int, noise: TiledNoise) -> None:
         self.problem = problem
         self.w = problem.w
         self.cloud = cloud
-        self._form = _cheapest_form(problem.sigma, problem.dtype)
+        self.noise = noise
+        self._form = _form_of(problem.sigma, problem.dtype)
         size = problem.x.element_size()
         budget = WIDE_BUDGET if problem.n_inputs >= WIDE else BUDGET
-        self._moves_u = moves_u
-        self.keeps = moves_u or cloud.n_neurons * n_rows * size <= budget
-        self._rows = cut(n_rows, _part(n_rows, 1 if moves_u else -(-n_rows // MAX_ROWS)))
+        self.keeps = cloud.n_neurons * n_rows * size <= budget
+        self._rows = cut(n_rows, _part(n_rows, -(-n_rows // MAX_ROWS)))
         self._buffers = {tile.shape[1]: torch.empty_like(tile) for tile in cloud.tiles[::-1]}
         height = self._rows[0].stop
         steps = {
-            width: _part(width, 1 if moves_u else -(-width * height * size // CACHE), multiple=16)
+            width: _part(width, -(-width * height * size // CACHE), multiple=16)
             for width in self._buffers
         }
         area = height * max(steps.values())
-        self._stack = problem.x.new_empty(2 * area if moves_u else area)
+        work = problem.x.new_empty(area)
         values = problem.x.new_empty(cloud.n_neurons * n_rows if self.keeps else area)
         self._plan: list[list[_Piece]] = []
         taken = 0
@@ -128,9 +125,8 @@ class Engine:
                 for chunk, rows in enumerate(self._rows):
                     shape = (rows.stop - rows.start, columns.stop - columns.start)
                     own = values[taken : taken + shape[0] * shape[1]].view(shape)
-                    after = own.numel() if moves_u else 0  # after the noise that the samples need
-                    work = self._stack[after : after + own.numel()].view(shape)
-                    pieces.append(self._piece(index, chunk, columns, own, work))
+                    deltas = work[: own.numel()].view(shape)
+                    pieces.append(self._piece(index, chunk, columns, own, deltas))
                     taken += own.numel() if self.keeps else 0
             self._plan.append(pieces)
 
@@ -149,7 +145,7 @@ class Engine:
             theta[:rank],
             theta[rank:],
             gradient[:rank],
-            None if self._moves_u else gradient[rank:],
+            gradient[rank:],
             values,
             deltas,
         )
@@ -161,19 +157,16 @@ class Engine:
         *,
         weight: Tensor | None = None,
         uncoupled: Tensor | None = None,
-        batch_noise: BatchNoise | None = None,
     ) -> None:
         r"""Compute features, outputs (Eqs. 1 to 3) and the gradient of the loss in the features.
 
         Sets `features` (n, r), `outputs` (n, q), `residual` (n, q), Z - Y times the weights of
         the samples (n,), and with `uncoupled` (N, k), further coordinates of the a's,
-        `uncoupled_features` (n, k). `batch_noise` is noise of the u's that is not in the cloud yet.
+        `uncoupled_features` (n, k).
         """
         problem, form = self.problem, self._form
         x = x if form.stretch == 1 else x * form.stretch
         self._x = [x[rows] for rows in self._rows]
-        self._batch_noise = batch_noise
-        self._factor = None if batch_noise is None else batch_noise.factor * form.stretch
         total = x.new_zeros(self.cloud.rank, len(x))
         rest = x.new_zeros(0 if uncoupled is None else uncoupled.shape[1], len(x))
         totals = [total[:, rows] for rows in self._rows]
@@ -203,9 +196,6 @@ class Engine:
     def _activate(self, piece: _Piece) -> Tensor:
         """tau(stretch x . u) of some samples and neurons."""
         torch.mm(self._x[piece.chunk], piece.u, out=piece.values)
-        if self._batch_noise is not None and self._factor is not None:
-            seen = self._batch_noise.normals[piece.tile][:, piece.columns]
-            piece.values.addmm_(self._factor[self._rows[piece.chunk]], seen)
         return self._form.tau.value_(piece.values)
 
     def _add_data_gradient(self, index: int, scale: float) -> None:
@@ -226,22 +216,41 @@ class Engine:
                 piece.grad_b.addcmul_(slope, feature_gradients @ values, value=alpha)
             torch.mm(feature_gradients.T, truncate(piece.b, radius), out=piece.deltas)
             form.tau.times_slope_(piece.deltas, values)
-            if piece.grad_u is not None:
-                piece.grad_u.addmm_(x.T, piece.deltas, alpha=alpha)
+            piece.grad_u.addmm_(x.T, piece.deltas, alpha=alpha)
         if form.shift:
             truncated = self.cloud.tiles[index][: self.cloud.rank]
             slopes = 1.0 if radius is None else truncate_slope(truncated, radius)
             buffer = self._buffers[truncated.shape[1]]
             buffer[: self.cloud.rank].add_(self._feature_gradient_sum * slopes, alpha=scale)
 
-    def gradients(self) -> Iterator[Tensor]:
-        """Gradients of V, tile by tile: (r + d, m), in a buffer that the next overwrites."""
+    def squared_gradient(self) -> float:
+        """Sum over the neurons of |grad V|^2, of the coordinates that couple."""
+        total = 0.0
         for index, tile in enumerate(self.cloud.tiles):
-            buffer = torch.mul(tile, self.problem.decay, out=self._buffers[tile.shape[1]])
+            gradient = torch.mul(tile, self.problem.decay, out=self._buffers[tile.shape[1]])
             self._add_data_gradient(index, 1.0)
-            yield buffer
+            total += float(gradient.square().sum())
+        return total
 
-    def descend(self, eta: float, noise: Noise) -> None:
+    def tangent(self, x: Tensor, direction: Tensor) -> Tensor:
+        """Apply the tangent kernel: :func:`gibbs.dynamics.curvature.apply_tangent_kernel`."""
+        problem = copy.copy(self.problem)
+        object.__setattr__(problem, "w", self.w)
+        return apply_tangent_kernel(problem, self.cloud.particles(), x, direction)
+
+    def layer_gradient(self, lambda_w: float) -> Tensor:
+        r"""Gradient of Eq. 4 in W, (r, q).
+
+        .. math:: \tfrac{\gamma}{n} H^T (Z - Y) + \lambda_w W .
+        """
+        scale = self.problem.gamma / len(self.residual)
+        return torch.addmm(self.w, self.features.T, self.residual, beta=lambda_w, alpha=scale)
+
+    def begin(self, kick: Kick) -> None:
+        """Begin a step: move the cloud by the noise that comes before the gradient."""
+        self.noise.begin(kick)
+
+    def descend(self, eta: float) -> None:
         r"""Take one step of every neuron (Eq. 20).
 
         With xi ~ N(0, I) that is
@@ -254,36 +263,11 @@ class Engine:
         (:class:`gibbs.dynamics.noise.Scheme`) leaves for after the gradient.
         """
         rate = 1 - eta * self.problem.decay
-        left = self._left_factor(eta, rate) if self._moves_u else None
         for index, tile in enumerate(self.cloud.tiles):
             change = self._buffers[tile.shape[1]]
-            noise.fill(index, change)
+            self.noise.fill(index, change)
             self._add_data_gradient(index, -eta)
-            if left is None:
-                torch.add(change, tile, alpha=rate, out=tile)
-            else:
-                self._move_u(index, rate, left)
-                b = tile[: self.cloud.rank]
-                torch.add(change[: self.cloud.rank], b, alpha=rate, out=b)
-        noise.end()
-
-    def _left_factor(self, eta: float, rate: float) -> Tensor:
-        """Left factor of the change of the u's: the gain of the noise and -eta X^T, (d, 2 n)."""
-        descent = self._x[0].T * (-eta * self._form.scale)
-        if self._batch_noise is None:
-            return descent
-        return torch.cat((self._batch_noise.gain * rate, descent), 1)
-
-    def _move_u(self, index: int, rate: float, left: Tensor) -> None:
-        """U <- rate (u + gain z) - eta X^T deltas of a tile, in one product."""
-        tile = self.cloud.tiles[index]
-        size = self._plan[index][0].deltas.numel()
-        stack = self._stack[: 2 * size].view(-1, tile.shape[1])
-        if self._batch_noise is None:
-            stack = stack[len(stack) // 2 :]
-        else:
-            stack[: len(stack) // 2].copy_(self._batch_noise.normals[index])
-        tile[self.cloud.rank :].addmm_(left, stack, beta=rate)
+            torch.add(change, tile, alpha=rate, out=tile)
 
 
 def _part(length: int, n_parts: int, multiple: int = 1) -> int:

@@ -107,6 +107,8 @@ class LangevinResult:
     status : LangevinStatus
     n_steps : int
         Steps that led to `particles`.
+    backend : {"torch", "fused"}
+        What computed them.
     """
 
     particles: Particles
@@ -114,6 +116,7 @@ class LangevinResult:
     history: dict[str, Tensor]
     status: LangevinStatus
     n_steps: int
+    backend: str
 
 
 def run_langevin(
@@ -127,6 +130,7 @@ def run_langevin(
     temperature: float | Schedule | None = None,
     train_w: bool = False,
     lambda_w: float | None = None,
+    backend: str = "auto",
     generator: torch.Generator,
     observers: Mapping[str, Observer] | None = None,
     every: int = 10,
@@ -135,7 +139,7 @@ def run_langevin(
 ) -> LangevinResult:
     r"""Run the noisy mean-field dynamics (Equation 20): stage one, or both layers by `train_w`.
 
-    The update of each neuron, which :meth:`gibbs.dynamics.engine.Engine.descend` computes, is
+    The update of each neuron, which :meth:`gibbs.dynamics.engine.TorchEngine.descend` computes, is
 
     .. math:: \theta_j \leftarrow \theta_j - \eta\, \nabla V(\theta_j)
         + \sqrt{2 \eta / \beta}\; \xi_j, \qquad \xi_j \sim N(0, I),
@@ -173,6 +177,10 @@ def run_langevin(
         noisy flow, Algorithm 1's second stage.
     lambda_w : float, optional
         L2 weight of W with `train_w`; None means 1/beta (at beta = inf: lambda_rho).
+    backend : {"auto", "torch", "fused"}, default "auto"
+        Who computes a step: torch, or compiled code on a CPU, several times as fast, which needs
+        the extra "fast". "auto" takes "fused" where it can be used. The noise of "fused" is
+        another one, and its numbers do not depend on the number of threads.
     generator : torch.Generator
         Decides noise and batches; on the device of the problem.
     observers : mapping of str to callable, optional
@@ -229,6 +237,7 @@ def run_langevin(
         scheme=check_scheme(scheme),
         lambda_w=weight,
         noisy=callable(temperature) or heat(0) > 0,
+        backend=backend,
         generator=generator,
     )
     sizes = StepSizes(dynamics.everything.problem, step_size, size, weight)
@@ -244,17 +253,19 @@ def run_langevin(
             now, sound = dynamics.whole()
             w = now.w
     status = LangevinStatus.COMPLETED
+    alone = dynamics.backend.alone
     for step in range(last, n_steps + 1):
         if resume is None or step > resume.step:
-            if step < n_steps:
-                sizes.at(step, dynamics.network)
-            if n_steps > 0:
-                dynamics.begin(step, sizes.current, heat(min(step, n_steps - 1)))
+            with alone():
+                if step < n_steps:
+                    sizes.at(step, dynamics)
+                if n_steps > 0:
+                    dynamics.begin(step, sizes.current, heat(min(step, n_steps - 1)))
             if step % every == 0 or step == n_steps:
-                state = _evaluate(
-                    dynamics, step, n_steps, sizes.current, sound if step == 0 else None
-                )
-                row = _measure(state, dynamics, history)
+                with alone():
+                    first = sound if step == 0 else None
+                    state = _evaluate(dynamics, step, n_steps, sizes.current, first)
+                    row = _measure(state, dynamics, history)
                 if row is None:
                     status = LangevinStatus.DIVERGED
                     break
@@ -268,9 +279,10 @@ def run_langevin(
                 if on_record is not None:
                     on_record(step, partial(_snapshot, step, n_steps, parts, history))
         if step < n_steps:
-            dynamics.step()
+            with alone():
+                dynamics.step()
     tensors = {name: torch.tensor(values, dtype=torch.float64) for name, values in history.items()}
-    return LangevinResult(sound, w, tensors, status, last)
+    return LangevinResult(sound, w, tensors, status, last, dynamics.backend.name)
 
 
 _RECORDED = (

@@ -8,13 +8,13 @@ import math
 import torch
 from torch import Tensor
 
+from gibbs.dynamics.backends import BACKENDS, make_backend
 from gibbs.dynamics.batches import Batches
-from gibbs.dynamics.cloud import TiledCloud
 from gibbs.dynamics.coupling import Coupling, Uncoupled, couple
-from gibbs.dynamics.engine import Engine
-from gibbs.dynamics.noise import DelayedNoise, Noise, Scheme, TiledNoise
+from gibbs.dynamics.noise import Scheme
 from gibbs.dynamics.snapshot import Stateful, packed, unpack
 from gibbs.model.energy import data_loss
+from gibbs.model.network import features
 from gibbs.model.particles import Particles
 from gibbs.model.problem import Problem
 from gibbs.model.repeats import Distinct, distinct
@@ -43,6 +43,7 @@ class Dynamics:
         None leaves W as it is.
     noisy : bool
         Whether any step has noise.
+    backend : {"auto", "torch", "fused"}
     generator : torch.Generator
         For noise and batches.
     """
@@ -56,6 +57,7 @@ class Dynamics:
         scheme: Scheme,
         lambda_w: float | None,
         noisy: bool,
+        backend: str,
         generator: torch.Generator,
     ) -> None:
         self.problem = problem
@@ -66,22 +68,20 @@ class Dynamics:
         once = self._once.problem
         self.coupling: Coupling = couple(once, fixed=lambda_w is None)
         b, c = self.coupling.split(particles.a)
-        self.cloud = TiledCloud(Particles(b, particles.u))
         own = None
         if noisy and c.numel():
             seed = torch.randint(2**62, (), generator=generator, device=problem.device)
             own = torch.Generator(problem.device).manual_seed(int(seed))
         self.uncoupled = Uncoupled(c, own)
         inner = self.coupling.problem
-        self.noise: Noise = TiledNoise(self.cloud, generator)
-        if scheme is Scheme.EULER and DelayedNoise.is_faster(
-            self.cloud.n_neurons, problem.n_inputs, batch_size
-        ):
-            self.noise = DelayedNoise(self.cloud, generator)
-        self.everything = Engine(inner, self.cloud, once.n_samples)
+        self.backend = make_backend(
+            backend, inner, Particles(b, particles.u), generator, noisy=noisy
+        )
+        self.cloud = self.backend.cloud
+        self.everything = self.backend.engine(inner, once.n_samples)
         self.minibatch, self.batches = None, None
         if batch_size is not None:
-            self.minibatch = Engine(inner, self.cloud, batch_size, moves_u=self.noise.moves_u)
+            self.minibatch = self.backend.engine(inner, batch_size)
             self.batches = Batches(problem.n_samples, batch_size, generator)
         self._samples = (once.x, once.y, once.sample_weight)
         self._has_passed = False
@@ -94,18 +94,26 @@ class Dynamics:
         scale = min(math.sqrt(2 * eta * temperature), self._largest)
         kick = self.scheme.kick(scale, first=step == 0)
         rate = 1 - eta * self.problem.decay
-        self.noise.begin(kick, rate)
+        self.everything.begin(kick)
         self.uncoupled.begin(kick, rate)
         self._has_passed = False
 
-    def network(self) -> tuple[Problem, Particles]:
-        """Return the current values of the coordinates that couple, with their problem."""
-        self.noise.flush()
-        return self._now(self.everything.problem), self.cloud.particles()
+    def tangent(self, x: Tensor, direction: Tensor) -> Tensor:
+        """Apply the tangent kernel on the samples (m, d) to a direction (m, q)."""
+        return self.everything.tangent(x, direction)
+
+    def layer_curvature(self, x: Tensor, weight: Tensor | None) -> float:
+        """Largest curvature of L_n in W: gamma^2 times the top eigenvalue of H^T S H / n."""
+        problem, cloud = self.everything.problem, self.cloud.particles().to(torch.float64)
+        h = features(x.double(), cloud, problem.sigma, problem.truncation)
+        if not bool(torch.isfinite(h).all()):
+            return math.nan
+        if weight is not None:
+            h = weight.double().sqrt()[:, None] * h
+        return problem.gamma**2 * float(torch.linalg.matrix_norm(h, 2)) ** 2 / len(x)
 
     def whole(self) -> tuple[Problem, Particles]:
         """Return the current values of all coordinates, and the problem with the current W."""
-        self.noise.flush()
         cloud, c = self.cloud.particles(), self.uncoupled.current()
         return self._now(self.problem), Particles(self.coupling.join(cloud.a, c), cloud.u)
 
@@ -118,7 +126,6 @@ class Dynamics:
 
     def evaluate(self) -> tuple[Tensor, Tensor]:
         """Features (n, p) and outputs (n, q) of all samples, by a forward pass."""
-        self.noise.flush()
         engine, (x, y, weight) = self.everything, self._samples
         engine.forward(x, y, weight=weight, uncoupled=self.uncoupled.current())
         self._has_passed = True
@@ -133,19 +140,12 @@ class Dynamics:
     def gradient_norm(self) -> float:
         """Root mean square over the neurons of |grad V|, after :meth:`evaluate`."""
         total = self.problem.decay**2 * float(self.uncoupled.current().square().sum())
-        total += sum(float(part.square().sum()) for part in self.everything.gradients())
-        return math.sqrt(total / self.cloud.n_neurons)
+        return math.sqrt((total + self.everything.squared_gradient()) / self.cloud.n_neurons)
 
     def layer_gradient(self) -> Tensor:
         """Gradient in W of Eq. 4 (p, q), after :meth:`evaluate`; W must be trained."""
-        return self._layer_gradient(self.everything)
-
-    def _layer_gradient(self, engine: Engine) -> Tensor:
         assert self.lambda_w is not None
-        scale = self.problem.gamma / len(engine.residual)
-        return torch.addmm(
-            engine.w, engine.features.T, engine.residual, beta=self.lambda_w, alpha=scale
-        )
+        return self.everything.layer_gradient(self.lambda_w)
 
     def step(self) -> None:
         """Take the step that has begun, on all samples or on the next batch."""
@@ -154,13 +154,13 @@ class Dynamics:
             engine, rows = self.minibatch, self.batches.draw()
             x, y = x[rows], y[rows]
             weight = None if weight is None else weight[rows]
-            engine.forward(x, y, weight=weight, batch_noise=self.noise.on_batch(x))
+            engine.forward(x, y, weight=weight)
         elif not self._has_passed:
             engine.forward(x, y, weight=weight)
-        engine.descend(self.eta, self.noise)
+        engine.descend(self.eta)
         self.uncoupled.end()
         if self.lambda_w is not None:
-            self._move_layer(engine.w - self.eta * self._layer_gradient(engine))
+            self._move_layer(engine.w - self.eta * engine.layer_gradient(self.lambda_w))
 
     def _move_layer(self, w: Tensor) -> None:
         for engine in (self.everything, self.minibatch):
@@ -168,7 +168,7 @@ class Dynamics:
                 engine.w = w
 
     def _parts(self) -> dict[str, Stateful]:
-        parts: dict[str, Stateful] = {"noise": self.noise, "uncoupled": self.uncoupled}
+        parts: dict[str, Stateful] = {"noise": self.backend.noise, "uncoupled": self.uncoupled}
         return parts if self.batches is None else parts | {"batches": self.batches}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -177,12 +177,24 @@ class Dynamics:
             "theta": torch.cat(self.cloud.tiles, 1),
             "w": self.everything.w,
             "eta": torch.tensor(self.eta, dtype=torch.float64),
+            "backend": torch.tensor(BACKENDS.index(self.backend.name)),
             "generator": self.generator.get_state(),
             **packed(self._parts()),
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Restore that state."""
+        """Restore that state.
+
+        Raises
+        ------
+        ValueError
+            If it is of another backend, whose noise and rounding are other ones.
+        """
+        taken = BACKENDS[int(state["backend"])]
+        if taken != self.backend.name:
+            raise ValueError(
+                f"backend must be {taken!r} to continue this run, got {self.backend.name!r}"
+            )
         for tile, block in zip(self.cloud.tiles, self.cloud.blocks, strict=True):
             tile.copy_(state["theta"][:, block])
         self._move_layer(state["w"].to(self.problem.device))

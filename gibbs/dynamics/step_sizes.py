@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from functools import partial
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from gibbs.dynamics.curvature import largest_curvature
 from gibbs.model.checks import is_number
-from gibbs.model.network import features
-from gibbs.model.particles import Particles
 from gibbs.model.problem import Problem
 
 __all__ = [
@@ -29,6 +28,16 @@ Schedule = Callable[[int], float]
 
 StepSize = float | Literal["auto"] | Schedule
 """A constant, "auto", or a schedule."""
+
+
+class Network(Protocol):
+    """What the curvature of the loss is measured on: the network at the current step."""
+
+    def tangent(self, x: Tensor, direction: Tensor) -> Tensor:
+        """Apply the tangent kernel on the samples (m, d) to a direction (m, q)."""
+
+    def layer_curvature(self, x: Tensor, weight: Tensor | None) -> float:
+        """Largest curvature of L_n in W on the samples."""
 
 
 class StepSizes:
@@ -65,6 +74,7 @@ class StepSizes:
         self.step_size = step_size
         self.current = math.nan
         self.lambda_w = lambda_w
+        self.decay = problem.decay
         if batch_size is None:
             rows = [torch.arange(0, problem.n_samples, -(-problem.n_samples // self.MAX_ROWS))]
         else:
@@ -87,28 +97,30 @@ class StepSizes:
         """Whether "auto" measures the curvature before this step."""
         return step % self.INTERVAL == 0 or (step < self.INTERVAL and step & (step - 1) == 0)
 
-    def at(self, step: int, network: Callable[[], tuple[Problem, Particles]]) -> float:
-        """Return eta for this step; `network` returns a copy of the current network."""
+    def at(self, step: int, network: Network) -> float:
+        """Return eta for this step of the network."""
         if callable(self.step_size):
             self.current = _positive_step(self.step_size(step), f"step_size at step {step}")
         elif self.step_size != "auto":
             self.current = float(self.step_size)
         elif self.measures_at(step):
-            self._measure(*network(), first=step == 0)
+            self._measure(network, first=step == 0)
         return self.current
 
-    def _measure(self, problem: Problem, particles: Particles, first: bool) -> None:
+    def _measure(self, network: Network, first: bool) -> None:
         curvatures = []
         n_iterations = 20 if first else 3
         for k, (x, weight) in enumerate(zip(self.batches, self.weights, strict=True)):
             value, self.directions[k] = largest_curvature(
-                problem, particles, x, self.directions[k], n_iterations, weight
+                partial(network.tangent, x), self.decay, self.directions[k], n_iterations, weight
             )
             if self.lambda_w is not None:
-                value += _layer_curvature(problem, particles, x, weight) + self.lambda_w
+                value += network.layer_curvature(x, weight) + self.lambda_w
             curvatures.append(value)
         if 0 < max(curvatures) < math.inf:
-            self.current = self.STEP_TIMES_CURVATURE / max(curvatures)
+            size = self.STEP_TIMES_CURVATURE / max(curvatures)
+            # To 24 bits: the last digits of a sum in float64 depend on the number of threads.
+            self.current = float(torch.tensor(size, dtype=torch.float32))
         elif math.isnan(self.current):  # no data force and no decay: any step is stable
             self.current = 1.0
 
@@ -123,18 +135,6 @@ class StepSizes:
         self.directions = [
             state[f"direction{k}"].to(before.device) for k, before in enumerate(self.directions)
         ]
-
-
-def _layer_curvature(
-    problem: Problem, particles: Particles, x: Tensor, weight: Tensor | None
-) -> float:
-    """Largest curvature of L_n in W: gamma^2 times the top eigenvalue of H^T S H / n."""
-    h = features(x, particles, problem.sigma, problem.truncation)
-    if not bool(torch.isfinite(h).all()):
-        return math.nan
-    if weight is not None:
-        h = weight.sqrt()[:, None] * h
-    return problem.gamma**2 * float(torch.linalg.matrix_norm(h, 2)) ** 2 / len(x)
 
 
 def check_step_size(step_size: StepSize) -> None:

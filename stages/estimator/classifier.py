@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,14 +17,11 @@ from sklearn.base import (
 )
 from sklearn.utils import estimator_html_repr
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from gibbs import (
-    GibbsMeasure,
     GibbsResult,
     LangevinResult,
     LangevinStatus,
-    Particles,
     Problem,
     SolverReport,
 )
@@ -35,7 +32,7 @@ from stages.estimator.parameters import check_parameters, check_same, seed_of, s
 from stages.estimator.reading import read_labelled, read_samples
 from stages.estimator.samples import map_inputs, total_weights, unit_ball
 from stages.estimator.summary import summary_html, summary_rows
-from stages.estimator.trained import Trained, limited_threads
+from stages.estimator.trained import Start, Trained, limited_threads
 from stages.flow import Flow
 from stages.linear import Ridge
 from stages.mean_field import Gibbs, Langevin, orthonormal_layer
@@ -96,6 +93,9 @@ class TwoStageClassifier(
         Samples a step; None means all samples.
     scheme : {"euler", "leimkuhler_matthews"}, default "euler"
         How the noise enters a step. See :class:`gibbs.dynamics.noise.Scheme`.
+    backend : {"auto", "torch", "fused"}, default "auto"
+        Who computes a step of the dynamics: torch, or compiled code, which needs the extra "fast".
+        "auto" takes the compiled code where it can be used. See :func:`gibbs.run_langevin`.
     n_particles : int, default 20_000
         Points of each sample of the solver "gibbs".
     tol : float, default 1e-2
@@ -118,9 +118,9 @@ class TwoStageClassifier(
     random_state : int, numpy.random.RandomState or None, default None
         Decides W_0, the start of the neurons, noise and batches. None means fresh entropy.
     n_threads : int, optional
-        Threads of torch while fitting and predicting; None leaves them as they are set. One
-        thread and the same random_state give the same network to the last bit on one machine; with
-        more threads the last digits have been seen to change on a busy machine.
+        Threads while fitting and predicting; None takes as many as torch is set to have. The
+        dynamics of the backend "fused" give the same neurons for any number of them. With that of
+        torch, and in the ridge solve, more than one thread may change the last digits.
     verbose : bool, default False
         Whether to show the progress of stage one on standard error: a bar, or the last report of
         the solver "gibbs".
@@ -140,6 +140,8 @@ class TwoStageClassifier(
         The linear layer W^T after stage two, and W_0^T before it.
     n_iter_ : int
         Steps of stage one; Newton steps of the solver "gibbs".
+    backend_ : {"torch", "fused"} or None
+        What computed the steps of the dynamics; None without dynamics.
     history_ : dict of str to ndarray
         History of stage one, see :class:`gibbs.LangevinResult` and :class:`gibbs.GibbsResult`.
     stage_two_history_ : dict of str to ndarray
@@ -184,6 +186,7 @@ class TwoStageClassifier(
         step_size: StepSize = "auto",
         batch_size: int | None = None,
         scheme: Literal["euler", "leimkuhler_matthews"] = "euler",
+        backend: Literal["auto", "torch", "fused"] = "auto",
         n_particles: int = 20_000,
         tol: float = 1e-2,
         class_weight: Mapping[Any, float] | Literal["balanced"] | None = None,
@@ -210,6 +213,7 @@ class TwoStageClassifier(
         self.step_size = step_size
         self.batch_size = batch_size
         self.scheme = scheme
+        self.backend = backend
         self.n_particles = n_particles
         self.tol = tol
         self.class_weight = class_weight
@@ -299,6 +303,7 @@ class TwoStageClassifier(
         self.initial_coef_ = start.w.double().T.contiguous().numpy()
         self.coef_ = result.w.double().T.contiguous().numpy()
         self.n_iter_ = n_iter
+        self.backend_ = result.backend
         self.history_ = {name: v.numpy() for name, v in stage_one.history.items()}
         self.stage_two_history_ = {name: v.numpy() for name, v in result.stage_two_history.items()}
         self.certificate_ = result.certificate
@@ -311,7 +316,7 @@ class TwoStageClassifier(
         self,
         problem: Problem,
         settings: tuple[Langevin | Gibbs, Ridge | Flow],
-        start: _Start,
+        start: Start,
         observers: dict[str, Observer] | None,
         checkpoint: Checkpoint | None,
         on_newton_step: Progress | None,
@@ -344,14 +349,14 @@ class TwoStageClassifier(
         """Whether `fit` starts where the last one ended."""
         return self.warm_start and hasattr(self, "_random_numbers")
 
-    def _start(self, classes: NDArray[Any], d: int, dtype: torch.dtype) -> _Start:
+    def _start(self, classes: NDArray[Any], d: int, dtype: torch.dtype) -> Start:
         """W_0, the generator, and the start of stage one; None for new neurons."""
         p = self._n_hidden_features(len(classes))
         generator = torch.Generator()
         if not self._continues():
             generator.manual_seed(seed_of(self.random_state))
             w = orthonormal_layer(p, len(classes), generator=generator, dtype=dtype)
-            return _Start(w, generator, None)
+            return Start(w, generator, None)
         if not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"y must hold the classes of the last fit with warm_start, "
@@ -364,8 +369,8 @@ class TwoStageClassifier(
         generator.set_state(self._random_numbers)
         w = torch.tensor(self.initial_coef_.T, dtype=dtype).contiguous()
         if self.solver == "gibbs":
-            return _Start(w, generator, self.measure_ or self.particles_)
-        return _Start(w, generator, self.particles_.to(dtype))
+            return Start(w, generator, self.measure_ or self.particles_)
+        return Start(w, generator, self.particles_.to(dtype))
 
     def problem(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -438,12 +443,3 @@ class TwoStageClassifier(
 
     def _n_hidden_features(self, q: int) -> int:
         return max(16, 2 * q) if self.n_hidden_features == "auto" else self.n_hidden_features
-
-
-@dataclass(frozen=True, eq=False)
-class _Start:
-    """W_0 (p, q), the generator, and the law that stage one starts from, None for new neurons."""
-
-    w: Tensor
-    generator: torch.Generator
-    law: Particles | GibbsMeasure | None

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gibbs import Particles, Problem, features, get_activation
+from gibbs import GibbsMeasure, Particles, Problem, features, get_activation
 
-__all__ = ["Trained", "limited_threads"]
+__all__ = ["Start", "Trained", "limited_threads"]
 
 PREDICTION_BUDGET = 64 * 2**20
 """Bytes of first-layer activations that one block of samples may take in a prediction."""
@@ -70,6 +70,15 @@ class Trained:
             for k in range(0, len(inputs), rows)
         ]
         return torch.cat(blocks).numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """W_0 (p, q), the generator, and the law that stage one starts from, None for new neurons."""
+
+    w: Tensor
+    generator: torch.Generator
+    law: Particles | GibbsMeasure | None
 
 
 @contextmanager

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+from support.seeds import seeded
 
 from gibbs import GibbsMeasure, Particles
-from gibbs.dynamics.noise import Scheme
+from gibbs.dynamics.fused.engine import FusedEngine
+from gibbs.dynamics.noise import Kick, Scheme
 from gibbs.solver import minimizer
 
 LARGEST_ALARM = 1e-3
@@ -61,6 +63,12 @@ def normals_off(variance: float) -> Defect:
             return sound(tensor, *args, **kwargs).mul_(factor)
 
         monkeypatch.setattr(torch.Tensor, "normal_", normal_)
+        begun = FusedEngine.begin
+        monkeypatch.setattr(
+            FusedEngine,
+            "begin",
+            lambda self, kick: begun(self, Kick(factor * kick.before, factor * kick.after)),
+        )
 
     return Defect(f"the variance of every normal is {variance - 1:.0%} too large", build_in)
 
@@ -91,6 +99,19 @@ def _noise_shared(monkeypatch: pytest.MonkeyPatch) -> None:
         return tensor.copy_(tensor[:, :1].clone()) if tensor.dim() == 2 else tensor
 
     monkeypatch.setattr(torch.Tensor, "normal_", normal_)
+    quiet = FusedEngine.descend
+
+    def descend(self: FusedEngine, eta: float) -> None:
+        kick, self.noise.kick = self.noise.kick, Kick(0.0, 0.0)
+        quiet(self, eta)
+        self.noise.kick = kick
+        generator = seeded(self.noise.seed % 2**31 + self.noise.step)
+        panels = self.cloud.panels
+        xi = torch.randn(panels.shape[1], 1, dtype=panels.dtype, generator=generator)
+        panels.add_(kick.after * xi)
+        panels[-1, :, self.cloud.n_last :] = 0
+
+    monkeypatch.setattr(FusedEngine, "descend", descend)
 
 
 NOISE_SHARED = Defect("all neurons get the same noise", _noise_shared)

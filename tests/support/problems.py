@@ -37,6 +37,6 @@ def small_problem(
 
 
 def wide_problem(**settings: Any) -> Problem:
-    """d = 16 and batches of 2: few enough for noise that waits."""
+    """d = 16, more than there are samples."""
     settings = {"beta": 30.0, "lambda_rho": 0.1, "gamma": 4.0, "p": 3, "q": 2} | settings
     return small_problem(n=12, d=16, **settings)

@@ -36,6 +36,7 @@ def _chosen(run: StoredRun, given: dict[str, Any]) -> dict[str, str]:
         "n_hidden_features": f"{run.arrays['after'].shape[1]}",
         "step_size": _step_sizes(run),
         "batch_size": f"all {len(run.arrays['members'])} samples",
+        "backend": run.metrics.get("backend") or "torch",
         "flow_max_iter": f"{given['max_iter']}",
         "lambda_rho": f"1/beta = {decay:g}",
         "lambda_w": f"1/beta = {1 / beta:g}" if math.isfinite(beta) else f"{decay:g}",

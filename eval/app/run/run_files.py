@@ -44,6 +44,7 @@ def _metrics(outcome: Outcome) -> dict[str, Any]:
         "overlap": outcome.split.overlap,
         "classes": outcome.model.classes_.tolist(),
         "steps": outcome.model.n_iter_,
+        "backend": outcome.model.backend_,
         "parameters": {
             name: value
             for name, value in outcome.model.get_params().items()

@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -8,6 +9,11 @@ from support.seeds import seeded
 
 from gibbs import Particles, features, outputs, run_langevin, sample_normal
 from gibbs.dynamics.curvature import apply_tangent_kernel, largest_curvature
+
+
+def curvature_of(problem, cloud, start, n_iterations=10, weight=None, x=None):
+    apply = partial(apply_tangent_kernel, problem, cloud, problem.x if x is None else x)
+    return largest_curvature(apply, problem.decay, start, n_iterations, weight)
 
 
 def uneven_problem(**settings):
@@ -62,10 +68,7 @@ def test_largest_curvature_is_the_top_eigenvalue(weights):
     matrix = tangent_matrix(problem, cloud, problem.x) * scale.repeat_interleave(2)
     exact = float(torch.linalg.eigvals(matrix).real.max()) + problem.decay
     start = torch.randn(6, 2, generator=seeded(), dtype=torch.float64)
-    sizes = [
-        largest_curvature(problem, cloud, problem.x, start, n, weight=weight)[0]
-        for n in (1, 5, 300)
-    ]
+    sizes = [curvature_of(problem, cloud, start, n, weight=weight)[0] for n in (1, 5, 300)]
     assert sizes[0] < sizes[1] < sizes[2] * (1 + 1e-12)
     assert sizes[2] == pytest.approx(exact, rel=1e-6)
 
@@ -75,18 +78,18 @@ def test_weights_are_samples_repeated():
     cloud = sample_normal(problem, 15, generator=seeded())
     weight = torch.tensor([2.0, 1.0, 1.0, 1.0, 1.0, 0.0], dtype=torch.float64)
     rows = torch.tensor([0, 0, 1, 2, 3, 4])
-    weighted, _ = largest_curvature(problem, cloud, problem.x, problem.y, 300, weight=weight)
-    repeated, _ = largest_curvature(problem, cloud, problem.x[rows], problem.y[rows], 300)
+    weighted, _ = curvature_of(problem, cloud, problem.y, 300, weight=weight)
+    repeated, _ = curvature_of(problem, cloud, problem.y[rows], 300, x=problem.x[rows])
     assert weighted == pytest.approx(repeated, rel=1e-9)
 
 
 def test_the_direction_is_a_start_that_needs_no_more_iterations():
     problem = uneven_problem()
     cloud = sample_normal(problem, 15, generator=seeded())
-    exact, direction = largest_curvature(problem, cloud, problem.x, problem.y, 300)
-    again, _ = largest_curvature(problem, cloud, problem.x, direction, 1)
+    exact, direction = curvature_of(problem, cloud, problem.y, 300)
+    again, _ = curvature_of(problem, cloud, direction, 1)
     assert again == pytest.approx(exact, rel=1e-9)
-    from_ones, _ = largest_curvature(problem, cloud, problem.x, 0 * problem.y, 300)
+    from_ones, _ = curvature_of(problem, cloud, 0 * problem.y, 300)
     assert from_ones == pytest.approx(exact, rel=1e-6)
 
 
@@ -94,7 +97,7 @@ def test_without_coupling_the_decay_is_left():
     problem = small_problem()
     problem = dataclasses.replace(problem, w=torch.zeros_like(problem.w))
     cloud = sample_normal(problem, 15, generator=seeded())
-    value, direction = largest_curvature(problem, cloud, problem.x, problem.y)
+    value, direction = curvature_of(problem, cloud, problem.y)
     assert value == problem.decay
     assert float(direction.norm()) == pytest.approx(1)
 
@@ -108,7 +111,7 @@ def test_two_over_it_is_the_edge_of_stability(factor, stable):
     cloud = run_langevin(
         problem, start, n_steps=8000, step_size=0.5, generator=seeded(), every=8000
     ).particles
-    value, direction = largest_curvature(problem, cloud, problem.x, problem.y, 500)
+    value, direction = curvature_of(problem, cloud, problem.y, 500)
     settled = outputs_at(problem, torch.cat((cloud.a, cloud.u), 1), problem.x)
     assert float((settled - problem.y).norm()) < 2e-2
     # Move the outputs along the eigenvector, by one step on targets displaced by it.

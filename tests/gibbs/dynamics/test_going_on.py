@@ -38,7 +38,7 @@ RUNS = {
     "full batch": {},
     "all coordinates": {"truncation": 0.8},
     "batches": {"batch_size": 5},
-    "noise that waits": {"batch_size": 2},
+    "small batches": {"batch_size": 2},
     "second order": {"scheme": "leimkuhler_matthews"},
     "second order on batches": {"scheme": "leimkuhler_matthews", "batch_size": 5},
     "joint flow": {"train_w": True, "lambda_w": 0.1},

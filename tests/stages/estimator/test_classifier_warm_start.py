@@ -11,6 +11,7 @@ from sklearn.datasets import load_iris
 from support.defects import Defect, statistical
 from support.seeds import shifted
 
+from gibbs.dynamics.fused.engine import CounterNoise
 from stages import TwoStageClassifier
 
 X, Y = load_iris(return_X_y=True)
@@ -60,6 +61,12 @@ def _anew(monkeypatch):
         return sound(tensor, *args, generator=generator.manual_seed(shifted()), **kwargs)
 
     monkeypatch.setattr(torch.Tensor, "normal_", normal_)
+    begun = CounterNoise.__init__
+
+    def __init__(self, generator):
+        begun(self, generator.manual_seed(shifted()))
+
+    monkeypatch.setattr(CounterNoise, "__init__", __init__)
 
 
 STREAM_ANEW = Defect("every draw of noise begins the stream anew", _anew)
