@@ -154,12 +154,21 @@ class FusedEngine:
         self.cloud.team.run(
             passes.forward, self._activation, self._x, self._theta, lead, width, self._kept, sums
         )
-        means, self.outputs = self._collected(sums, x, width)
+        means, self.outputs, self.residual = (
+            x.new_empty(len(x), columns) for columns in (width, y.shape[1], y.shape[1])
+        )
+        self._force: Array = np.empty((len(x), rank), self._type)
+        weights = self._nothing if weight is None else weight.contiguous().numpy()
+        passes.respond(
+            sums, *self._layer(), y.contiguous().numpy(), weights, means.numpy(),
+            self.outputs.numpy(), self.residual.numpy(), self._force,
+        )  # fmt: skip
         self.features, self.uncoupled_features = means[:, :rank], means[:, rank:]
-        self.residual = self.outputs - y
-        if weight is not None:
-            self.residual.mul_(weight[:, None])
-        self._force = self._pulled_back(self.residual)
+
+    def _layer(self) -> tuple[Any, Array, Any]:
+        """The number of neurons, W and gamma, as the passes take them."""
+        count, gamma = self._type(self.cloud.n_neurons), self._type(self.problem.gamma)
+        return count, self.w.contiguous().numpy(), gamma
 
     def _leading(self, uncoupled: Tensor | None = None) -> Array:
         """Panels that begin with the coordinates that the features are means of."""
@@ -183,21 +192,6 @@ class FusedEngine:
         groups = passes.n_groups(len(self._theta))
         return np.empty(groups * passes.quads(n) * passes.quads(width) * 16, self._type)
 
-    def _collected(self, sums: Array, x: Tensor, width: int) -> tuple[Tensor, Tensor]:
-        """Means over the neurons (n, width), and gamma times their product with W, (n, q)."""
-        means, images = x.new_empty(len(x), width), x.new_empty(len(x), self.w.shape[1])
-        count, gamma = self._type(self.cloud.n_neurons), self._type(self.problem.gamma)
-        passes.collect(sums, passes.n_groups(len(self._theta)), count, means.numpy())
-        passes.apply_layer(means.numpy(), self.w.contiguous().numpy(), gamma, images.numpy())
-        return means, images
-
-    def _pulled_back(self, residual: Tensor) -> Array:
-        """The force (gamma/n) r W^T of a residual, (n, r)."""
-        force: Array = np.empty((len(residual), self.cloud.rank), self._type)
-        w, gamma = self.w.contiguous().numpy(), self._type(self.problem.gamma)
-        passes.pull_back(residual.contiguous().numpy(), w, gamma, force)
-        return force
-
     def _run_along(self, body: Any, x: Array, force: Array, kept: Array, *rest: Any) -> None:
         """A pass that takes the gradient along a force."""
         self.cloud.team.run(
@@ -207,10 +201,16 @@ class FusedEngine:
 
     def tangent(self, x: Tensor, direction: Tensor) -> Tensor:
         """Apply the tangent kernel: :func:`gibbs.dynamics.curvature.apply_tangent_kernel`."""
+        count, w, gamma = self._layer()
         self._lead = self._leading()
-        sums, force = self._sums(len(x), self.cloud.rank), self._pulled_back(direction)
+        sums = self._sums(len(x), self.cloud.rank)
+        force: Array = np.empty((len(x), self.cloud.rank), self._type)
+        passes.pull_back(direction.contiguous().numpy(), w, gamma, force)
         self._run_along(passes.tangent, x.contiguous().numpy(), force, self._nothing, sums)
-        return self._collected(sums, x, self.cloud.rank)[1]
+        image = x.new_empty(direction.shape)
+        change: Array = np.empty_like(force)
+        passes.apply_layer(sums, count, w, gamma, change, image.numpy())
+        return image
 
     def squared_gradient(self) -> float:
         """Sum over the neurons of |grad V|^2, of the coordinates that couple."""

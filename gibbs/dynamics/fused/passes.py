@@ -41,13 +41,13 @@ from gibbs.dynamics.fused.normals import normals
 __all__ = [
     "BLOCK",
     "apply_layer",
-    "collect",
     "descend",
     "forward",
     "layer_gradient",
     "n_groups",
     "pull_back",
     "quads",
+    "respond",
     "shake",
     "squares",
     "tangent",
@@ -68,7 +68,10 @@ SOURCE = hashlib.sha256(
 def _kept(function: Any) -> Any:
     """Compile a pass, and keep the code for the next process under a name that holds the source."""
     function.__qualname__ += f"-{SOURCE[:16]}"
-    return njit(nogil=True, cache=True)(function)
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # there is no folder that can be written
+        return njit(nogil=True)(function)
 
 
 def quads(length: int) -> int:
@@ -106,7 +109,7 @@ def _add_means(sums, group, i, m, n_columns, values, v, lead, a, add):
 def forward(numbers, work, leads, activation, x, theta, lead, width, kept, sums):
     """Sum sigma(x_i . u) times the first `width` rows of the lead over groups of panels.
 
-    Those of a group are blocks of 4 samples by 4 coordinates, which :func:`collect` puts in order.
+    Those of a group are blocks of 4 samples by 4 coordinates, which :func:`respond` puts in order.
     """
     n, n_panels = len(x), len(theta)
     per_group = -(-n_panels // MAX_GROUPS)
@@ -299,14 +302,14 @@ def tangent(numbers, work, leads, activation, x, theta, n_last, lead, slopes, fo
     end(numbers, leads)
 
 
-@_kept
-def collect(sums, groups, count, means):
+@njit(nogil=True)
+def _collect(sums, count, means):
     """Add up the groups, in their order, and divide by the number of neurons: (n, width)."""
     n, width = means.shape
     n_columns = _quads(width)
     size = _quads(n) * n_columns * QUAD * QUAD
     total = sums[:size]
-    for k in range(1, groups):
+    for k in range(1, len(sums) // size):
         total += sums[k * size : (k + 1) * size]
     for i in range(n):
         for c in range(width):
@@ -314,8 +317,8 @@ def collect(sums, groups, count, means):
             means[i, c] = total[(block * QUAD + i % QUAD) * QUAD + c % QUAD] / count
 
 
-@_kept
-def apply_layer(features, w, gamma, outputs):
+@njit(nogil=True)
+def _apply_layer(features, w, gamma, outputs):
     """Outputs Z = gamma H W (Eq. 3), (n, q), of the first r columns of the features."""
     for i in range(len(features)):
         for k in range(w.shape[1]):
@@ -325,8 +328,8 @@ def apply_layer(features, w, gamma, outputs):
             outputs[i, k] = gamma * total
 
 
-@_kept
-def pull_back(residual, w, gamma, force):
+@njit(nogil=True)
+def _pull_back(residual, w, gamma, force):
     """Gradient in the features (gamma/n) r W^T, (n, r), the force of a residual (n, q)."""
     n = len(residual)
     scale = gamma / residual.dtype.type(n)
@@ -336,6 +339,35 @@ def pull_back(residual, w, gamma, force):
             for k in range(w.shape[1]):
                 total += residual[i, k] * w[c, k]
             force[i, c] = scale * total
+
+
+@_kept
+def respond(sums, count, w, gamma, y, weight, means, outputs, residual, force):
+    """From the sums of :func:`forward` to features, outputs, residual and force.
+
+    The residual is s_i (Z_i - Y_i), with the weights s of the samples, 1 where there is none.
+    """
+    _collect(sums, count, means)
+    _apply_layer(means, w, gamma, outputs)
+    for i in range(len(y)):
+        for k in range(y.shape[1]):
+            residual[i, k] = outputs[i, k] - y[i, k]
+            if len(weight) > 0:
+                residual[i, k] *= weight[i]
+    _pull_back(residual, w, gamma, force)
+
+
+@_kept
+def pull_back(residual, w, gamma, force):
+    """The force of a residual, as in :func:`respond`."""
+    _pull_back(residual, w, gamma, force)
+
+
+@_kept
+def apply_layer(sums, count, w, gamma, means, outputs):
+    """From the sums of :func:`tangent` to the change of features and outputs."""
+    _collect(sums, count, means)
+    _apply_layer(means, w, gamma, outputs)
 
 
 @_kept

@@ -358,6 +358,16 @@ def test_compiled_code_is_kept_under_its_sources():
     assert any(digest[:16] in path.name for path in folder.glob("passes.forward*.nbi"))
 
 
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
+    def nowhere(*, nogil, cache=False):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(nogil=nogil)
+
+    monkeypatch.setattr(passes, "njit", nowhere)
+    assert passes._kept(lambda x: x + 1)(2) == 3
+
+
 def test_auto_is_fused_where_it_can_be(monkeypatch):
     problem = small_problem()
     start = sample_normal(problem, 10, generator=seeded())
