@@ -52,6 +52,8 @@ class Team:
         shared.wake()
         body(numbers, self._own, True, *arguments)
         while numbers[DONE] < numbers[OTHERS]:
+            if shared.error is not None:
+                raise shared.error
             shared.wake()  # one that fell asleep in the meantime
             time.sleep(NAP)
         shared.job = None
@@ -64,6 +66,7 @@ class _Shared:
         self.numbers = np.zeros(8, dtype=np.int64)
         self.numbers[OTHERS] = n_others
         self.job: tuple[Callable[..., None], tuple[Any, ...]] | None = None
+        self.error: BaseException | None = None
         self.asleep = [False] * n_others
         self.calls: list[SimpleQueue[bool]] = [SimpleQueue() for _ in range(n_others)]
 
@@ -93,7 +96,11 @@ def _serve(shared: _Shared, number: int, work: NDArray[Any]) -> None:
         job = shared.job
         if job is not None:
             body, arguments = job
-            body(numbers, work, False, *arguments)
+            try:
+                body(numbers, work, False, *arguments)
+            except BaseException as error:  # the leading thread raises it
+                shared.error = error
+                return
             del body, arguments
         del job
 

@@ -427,6 +427,17 @@ def test_threads_of_a_team_share_the_work_and_end_with_it():
     assert threading.active_count() == before
 
 
+def test_an_error_in_a_thread_is_raised():
+    def body(numbers, work, leads):
+        begin(numbers, leads)
+        if not leads:
+            raise MemoryError("of a thread")
+        end(numbers, leads)
+
+    with pytest.raises(MemoryError, match="of a thread"):
+        Team(2, lambda: np.empty(7)).run(body)
+
+
 def test_engines_have_one_interface():
     problem = small_problem()
     start = sample_normal(problem, 10, generator=seeded())
