@@ -92,8 +92,8 @@ class FusedEngine:
     """Passes of a cloud over batches of at most a fixed number of samples, compiled.
 
     It has the interface of :class:`gibbs.dynamics.engine.TorchEngine`, with the noise of a
-    :class:`CounterNoise`. In one dtype its numbers are the same on every processor, for any number
-    of threads, and whether activations are kept or not.
+    :class:`CounterNoise`. Its numbers are the same for any number of threads, whether activations
+    are kept or not, and with AVX2 as with AVX-512.
 
     Parameters
     ----------
