@@ -52,7 +52,7 @@ def scaled(owner: Any, name: str, factor: float) -> Callable[[pytest.MonkeyPatch
 
 
 def normals_off(variance: float) -> Defect:
-    """Normals of torch whose variance is wrong."""
+    """Normals whose variance is wrong by a factor."""
     factor = variance**0.5
 
     def build_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +70,7 @@ def normals_off(variance: float) -> Defect:
             lambda self, kick: begun(self, Kick(factor * kick.before, factor * kick.after)),
         )
 
-    return Defect(f"the variance of every normal is {variance - 1:.0%} too large", build_in)
+    return Defect(f"the variance of every normal is {variance:g} times what it should be", build_in)
 
 
 NORMALS_OFF = normals_off(1.05)

@@ -59,7 +59,9 @@ def test_resampling_keeps_expected_counts():
     assert (counts - 1000 * weights).abs().max() <= 1
 
 
-@statistical(alarm=2e-4, defect=normals_off(1.5))
+# The defect makes the proposal too narrow: one too wide gives weights with a heavy tail, whose
+# spread can hide it.
+@statistical(alarm=2e-4, defect=normals_off(0.5))
 @pytest.mark.parametrize("start", ["wide", "fitted"])
 def test_a_bridge_estimates_the_normaliser_of_quadrature(start):
     problem = small_problem(d=2, beta=200.0, gamma=3.0, lambda_rho=0.01)
