@@ -59,8 +59,11 @@ class Engine(Protocol):
     def squared_gradient(self) -> float:
         """Sum over the neurons of |grad V|^2, of the coordinates that couple."""
 
-    def tangent(self, x: Tensor, direction: Tensor) -> Tensor:
-        """Apply the tangent kernel on samples (m, d) to a direction (m, q)."""
+    def tangent(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """Tangent kernel of the present cloud on samples (m, d): what applies it to (m, q).
+
+        It is for the time between two steps: :meth:`forward` has to follow.
+        """
 
     def layer_gradient(self, lambda_w: float) -> Tensor:
         """Gradient of Eq. 4 in W, (r, q)."""

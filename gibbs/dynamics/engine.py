@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -232,11 +234,11 @@ class TorchEngine:
             total += float(gradient.square().sum())
         return total
 
-    def tangent(self, x: Tensor, direction: Tensor) -> Tensor:
-        """Apply the tangent kernel: :func:`gibbs.dynamics.curvature.apply_tangent_kernel`."""
+    def tangent(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """Tangent kernel: :func:`gibbs.dynamics.curvature.apply_tangent_kernel`."""
         problem = copy.copy(self.problem)
         object.__setattr__(problem, "w", self.w)
-        return apply_tangent_kernel(problem, self.cloud.particles(), x, direction)
+        return partial(apply_tangent_kernel, problem, self.cloud.particles(), x)
 
     def layer_gradient(self, lambda_w: float) -> Tensor:
         r"""Gradient of Eq. 4 in W, (r, q).

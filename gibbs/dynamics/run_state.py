@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -98,9 +99,9 @@ class Dynamics:
         self.uncoupled.begin(kick, rate)
         self._has_passed = False
 
-    def tangent(self, x: Tensor, direction: Tensor) -> Tensor:
-        """Apply the tangent kernel on the samples (m, d) to a direction (m, q)."""
-        return self.everything.tangent(x, direction)
+    def tangent(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """Tangent kernel on the samples (m, d), before :meth:`begin`."""
+        return self.everything.tangent(x)
 
     def layer_curvature(self, x: Tensor, weight: Tensor | None) -> float:
         """Largest curvature of L_n in W: gamma^2 times the top eigenvalue of H^T S H / n."""

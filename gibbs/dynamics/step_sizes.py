@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Literal, Protocol
 
 import torch
@@ -33,8 +32,8 @@ StepSize = float | Literal["auto"] | Schedule
 class Network(Protocol):
     """What the curvature of the loss is measured on: the network at the current step."""
 
-    def tangent(self, x: Tensor, direction: Tensor) -> Tensor:
-        """Apply the tangent kernel on the samples (m, d) to a direction (m, q)."""
+    def tangent(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """Tangent kernel on the samples (m, d): what applies it to a direction (m, q)."""
 
     def layer_curvature(self, x: Tensor, weight: Tensor | None) -> float:
         """Largest curvature of L_n in W on the samples."""
@@ -112,7 +111,7 @@ class StepSizes:
         n_iterations = 20 if first else 3
         for k, (x, weight) in enumerate(zip(self.batches, self.weights, strict=True)):
             value, self.directions[k] = largest_curvature(
-                partial(network.tangent, x), self.decay, self.directions[k], n_iterations, weight
+                network.tangent(x), self.decay, self.directions[k], n_iterations, weight
             )
             if self.lambda_w is not None:
                 value += network.layer_curvature(x, weight) + self.lambda_w

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,7 @@ class FusedEngine:
         self.w = problem.w
         self.cloud = cloud
         self.noise = noise
+        self._n_rows = n_rows
         self._activation = list(VALUES).index(problem.sigma.name)
         self._theta: Array = cloud.panels.numpy()
         self._type = self._theta.dtype.type
@@ -199,18 +201,29 @@ class FusedEngine:
             force, kept, *rest,
         )  # fmt: skip
 
-    def tangent(self, x: Tensor, direction: Tensor) -> Tensor:
-        """Apply the tangent kernel: :func:`gibbs.dynamics.curvature.apply_tangent_kernel`."""
-        count, w, gamma = self._layer()
+    def tangent(self, x: Tensor) -> Callable[[Tensor], Tensor]:
+        """Tangent kernel: :func:`gibbs.dynamics.curvature.apply_tangent_kernel`.
+
+        The activations are written where those of :meth:`forward` were.
+        """
+        n, rank = len(x), self.cloud.rank
+        samples = x.contiguous().numpy()
         self._lead = self._leading()
-        sums = self._sums(len(x), self.cloud.rank)
-        force: Array = np.empty((len(x), self.cloud.rank), self._type)
-        passes.pull_back(direction.contiguous().numpy(), w, gamma, force)
-        self._run_along(passes.tangent, x.contiguous().numpy(), force, self._nothing, sums)
-        image = x.new_empty(direction.shape)
-        change: Array = np.empty_like(force)
-        passes.apply_layer(sums, count, w, gamma, change, image.numpy())
-        return image
+        kept = self._kept if n <= self._n_rows else self._nothing
+        if len(kept) > 0:
+            self.cloud.team.run(passes.keep, self._activation, samples, self._theta, kept)
+
+        def apply(direction: Tensor) -> Tensor:
+            layer = self._layer()
+            sums = self._sums(n, rank)
+            force: Array = np.empty((n, rank), self._type)
+            passes.pull_back(direction.contiguous().numpy(), *layer[1:], force)
+            self._run_along(passes.tangent, samples, force, kept, sums)
+            image = torch.empty_like(direction)
+            passes.apply_layer(sums, *layer, np.empty_like(force), image.numpy())
+            return image
+
+        return apply
 
     def squared_gradient(self) -> float:
         """Sum over the neurons of |grad V|^2, of the coordinates that couple."""

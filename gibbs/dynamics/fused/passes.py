@@ -43,6 +43,7 @@ __all__ = [
     "apply_layer",
     "descend",
     "forward",
+    "keep",
     "layer_gradient",
     "n_groups",
     "pull_back",
@@ -134,6 +135,36 @@ def forward(numbers, work, leads, activation, x, theta, lead, width, kept, sums)
     end(numbers, leads)
 
 
+@_kept
+def keep(numbers, work, leads, activation, x, theta, kept):
+    """Write the activations of all panels to `kept`, where :func:`forward` writes them."""
+    n, n_panels = len(x), len(theta)
+    begin(numbers, leads)
+    while True:
+        panel = next_index(numbers)
+        if panel >= n_panels:
+            break
+        v = panel * _quads(n) * QUAD * PANEL
+        _pre_activations(kept, v, x, 0, n, theta, panel)
+        activate(activation, kept, v, kept, v, n * PANEL)
+    end(numbers, leads)
+
+
+@njit(nogil=True)
+def _recall(work, activation, x, i, m, theta, panel, kept):
+    """Activations of samples i to i + m and the neurons of a panel: an array, and where in it.
+
+    They are those kept, or computed again; of erf, whose slope is a function of the
+    pre-activations, it is the pre-activations.
+    """
+    if len(kept) > 0:
+        return kept, (panel * _quads(len(x)) * QUAD + i) * PANEL
+    _pre_activations(work, 0, x, i, m, theta, panel)
+    if activation != ERF:
+        activate(activation, work, 0, work, 0, m * PANEL)
+    return work, 0
+
+
 @njit(nogil=True)
 def _gradient(work, activation, x, theta, panel, lead, slopes, force, kept):
     r"""Write the data part of grad V of a panel to the work array; return where it begins.
@@ -149,13 +180,7 @@ def _gradient(work, activation, x, theta, panel, lead, slopes, force, kept):
     a = panel * lead.shape[1] * PANEL
     for i in range(0, n, block):
         m = min(block, n - i)
-        values, v = work, 0
-        if len(kept) > 0:
-            values, v = kept, (panel * _quads(n) * QUAD + i) * PANEL
-        else:
-            _pre_activations(values, v, x, i, m, theta, panel)
-            if activation != ERF:  # whose slope is a function of the pre-activations
-                activate(activation, values, v, values, v, m * PANEL)
+        values, v = _recall(work, activation, x, i, m, theta, panel, kept)
         product(work, delta, m, force, i * r, r, 1, lead, a, r, False)
         times_slope(activation, work, delta, values, v, m * PANEL)
         if activation == ERF:
@@ -266,8 +291,7 @@ def tangent(numbers, work, leads, activation, x, theta, n_last, lead, slopes, fo
     .. math:: (\tau_R'(b) \odot g_b)\, \sigma(u \cdot x_i)
         + \tau_R(b)\, \sigma'(u \cdot x_i)\, (g_u \cdot x_i),
 
-    in the blocks of :func:`forward`; see `gibbs.dynamics.curvature.apply_tangent_kernel`. Nothing
-    is kept from pass to pass here: `kept` is of length 0.
+    in the blocks of :func:`forward`; see `gibbs.dynamics.curvature.apply_tangent_kernel`.
     """
     (n, d), r = x.shape, force.shape[1]
     n_panels = len(theta)
@@ -289,15 +313,13 @@ def tangent(numbers, work, leads, activation, x, theta, n_last, lead, slopes, fo
                     work[g + k * PANEL + n_last : g + (k + 1) * PANEL] = 0
             for i in range(0, n, block):
                 m = min(block, n - i)
-                _pre_activations(work, 0, x, i, m, theta, panel)
-                if activation != ERF:
-                    activate(activation, work, 0, work, 0, m * PANEL)
+                values, v = _recall(work, activation, x, i, m, theta, panel, kept)
                 product(work, delta, m, x, i * d, d, 1, work, g + r * PANEL, d, False)
-                times_slope(activation, work, delta, work, 0, m * PANEL)
+                times_slope(activation, work, delta, values, v, m * PANEL)
                 if activation == ERF:
-                    activate(activation, work, 0, work, 0, m * PANEL)
+                    activate(activation, values, v, values, v, m * PANEL)
                 start, a = group * _quads(n), panel * lead.shape[1] * PANEL
-                _add_means(sums, start, i, m, _quads(r), work, 0, work, g, panel > first)
+                _add_means(sums, start, i, m, _quads(r), values, v, work, g, panel > first)
                 _add_means(sums, start, i, m, _quads(r), work, delta, lead, a, True)
     end(numbers, leads)
 
