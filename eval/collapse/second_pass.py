@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from eval.collapse.batch import Batch, shifted
 from eval.collapse.formulas import CollapseMetrics, measure_all
@@ -25,9 +24,16 @@ __all__ = ["SecondPass", "fit_layer"]
 
 
 class SecondPass:
-    """Every metric from a second pass over the same samples, whose class means are known.
+    r"""Every metric from a second pass over the same samples, whose class means are known.
 
-    No p x p matrix: each sample is projected on the r <= K - 1 directions of the class means.
+    No p x p matrix: each sample is projected on the r <= K - 1 directions of the class means. For
+    NC4, with m_k the mean of its class and m_j each of the means less their centre,
+
+    .. math:: W^T h + b = W^T (h - m_k) + W^T m_k + b, \qquad
+        \arg\min_j |h - m_j| = \arg\max_j\; m_j \cdot (h - m_k) + m_j \cdot m_k - |m_j|^2 / 2,
+
+    so that one product with the deviations h - m_k serves all.
+
     Made by :meth:`CollapseAccumulator.second_pass`.
     """
 
@@ -39,14 +45,19 @@ class SecondPass:
         *,
         whiten: bool = True,
     ) -> None:
-        self._first, self._w = fit_layer(first, w)
-        self._bias = _read_bias(bias, self._w)
-        geometry = Geometry(self._first, self._w)
+        self._first, self._w = known, layer = fit_layer(first, w)
+        shift = _read_bias(bias, layer) / known.unit
+        geometry = Geometry(known, layer)
         self._resolution = geometry.resolution
-        self._basis = geometry.whitening() if whiten else None
-        self._centre = geometry.centre
-        self._centred_means = self._first.means - self._centre
-        self._half_norms = np.square(self._centred_means).sum(axis=1) / 2
+        self._whitens = whiten
+        directions = [geometry.whitening().T] if whiten else []
+        if layer is not None:
+            means = known.means - geometry.centre
+            half_norms = np.square(means).sum(axis=1, keepdims=True) / 2
+            self._outputs = layer.T @ (known.origin / known.unit + known.means).T + shift[:, None]
+            self._nearness = means @ means.T - half_norms
+            directions += [layer.T, means]
+        self._directions = np.concatenate(directions) if directions else None
         self._counts = np.zeros_like(self._first.counts)
         self._squares = np.zeros(len(self._counts))
         self._whitened = 0.0
@@ -78,6 +89,7 @@ class SecondPass:
     def add(self, batch: Batch) -> None:
         """Add a batch, without checks."""
         origin, unit, means = self._first.origin, self._first.unit, self._first.means
+        q = 0 if self._w is None else self._w.shape[1]
         places = np.searchsorted(self._first.classes, batch.classes)
         buffer = np.empty((batch.rows, len(origin)))
         for member, rows in batch.class_runs():
@@ -85,17 +97,15 @@ class SecondPass:
             deviations = shifted(rows, origin + unit * means[k], unit, buffer)
             self._counts[k] += len(rows)
             self._squares[k] += np.vdot(deviations, deviations)
-            if self._basis is not None:
-                projected = self._basis.T @ deviations.T
-                self._whitened += float(np.vdot(projected, projected))
-            if self._w is not None:
-                outputs = rows.astype(np.float64) @ self._w + self._bias
-                nearest = self._nearest_mean(deviations + (means[k] - self._centre))
-                self._agreements += int((outputs.argmax(axis=1) == nearest).sum())
-
-    def _nearest_mean(self, centred: Array) -> NDArray[np.intp]:
-        scores = centred @ self._centred_means.T - self._half_norms
-        return np.asarray(scores.argmax(axis=1))
+            if self._directions is None:
+                continue
+            along = self._directions @ deviations.T  # one product for all that is asked for
+            whitened = along[: len(along) - 2 * q]
+            self._whitened += float(np.vdot(whitened, whitened))
+            if q > 0:
+                chosen = (along[-2 * q : -q] + self._outputs[:, k, None]).argmax(axis=0)
+                nearest = (along[-q:] + self._nearness[:, k, None]).argmax(axis=0)
+                self._agreements += int((chosen == nearest).sum())
 
     def merge(self, other: SecondPass) -> None:
         """Add the batches of another second pass that follows the same first one."""
@@ -131,7 +141,7 @@ class SecondPass:
         moments = replace(
             self._first,
             squares=self._squares.copy(),
-            whitened=None if self._basis is None else self._whitened / n,
+            whitened=self._whitened / n if self._whitens else None,
             agreement=None if self._w is None else self._agreements / n,
         )
         return Geometry(moments, self._w)

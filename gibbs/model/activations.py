@@ -87,6 +87,11 @@ def _sigmoid_fused(gradient: Tensor, s: Tensor) -> Tensor:
     return _SIGMOID_BACKWARD(gradient, s, grad_input=gradient)
 
 
+def _tanh_(z: Tensor) -> Tensor:
+    # tanh(z) = 2 sigmoid(2z) - 1: the tanh of torch takes 4 to 6 times as long on some processors.
+    return z.mul_(2).sigmoid_().mul_(2).sub_(1)
+
+
 def _tanh_slope(s: Tensor, out: Tensor) -> Tensor:
     return torch.mul(s, s, out=out).neg_().add_(1)
 
@@ -128,7 +133,7 @@ _ALL = (
     ),
     Activation(
         "tanh",
-        torch.Tensor.tanh_,
+        _tanh_,
         _tanh_slope,
         1.0,
         1.0,

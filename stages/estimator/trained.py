@@ -16,9 +16,6 @@ from gibbs import GibbsMeasure, Particles, Problem, features, get_activation
 
 __all__ = ["Start", "Trained", "limited_threads"]
 
-PREDICTION_BUDGET = 64 * 2**20
-"""Bytes of first-layer activations that one block of samples may take in a prediction."""
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -60,16 +57,9 @@ class Trained:
         return Problem(torch.tensor(x, dtype=w.dtype), y, w, sample_weight=s, **self.settings)
 
     def features(self, x: NDArray[np.float64], particles: Particles) -> NDArray[np.float64]:
-        """Features (n, p) of mapped inputs (n, d), in blocks of samples."""
+        """Features (n, p) of mapped inputs (n, d)."""
         sigma = get_activation(self.settings["activation"])
-        truncation = self.settings["truncation"]
-        inputs = torch.tensor(x)
-        rows = max(1, PREDICTION_BUDGET // (8 * 512))
-        blocks = [
-            features(inputs[k : k + rows], particles, sigma, truncation)
-            for k in range(0, len(inputs), rows)
-        ]
-        return torch.cat(blocks).numpy()
+        return features(torch.tensor(x), particles, sigma, self.settings["truncation"]).numpy()
 
 
 @dataclass(frozen=True, eq=False)
