@@ -39,8 +39,9 @@ from gibbs import (
     outputs,
 )
 from gibbs.model.energy import add_ridge, feature_gradient
+from gibbs.model.tiles import tiles
 from gibbs.solver.conditional import Conditional
-from gibbs.solver.dual import TILE, dual_value_at, tiles
+from gibbs.solver.dual import TILE, dual_value_at
 from gibbs.solver.replays import jackknife
 
 __all__ = ["Known", "Law", "Stationarity", "each_left_out", "law_of", "of_measure"]

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from gibbs import Activation, Particles, Problem, truncate, truncate_slope
-from gibbs.solver.dual import tiles
+from gibbs.model.tiles import tiles
 
 __all__ = ["LEAST_NEURONS", "Projected", "projected_squares"]
 

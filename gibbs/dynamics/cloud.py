@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from gibbs.model.particles import Particles
+from gibbs.model.tiles import tiles
 
-__all__ = ["TiledCloud", "cut"]
+__all__ = ["TiledCloud"]
 
 TILE = 512
 """Neurons of a tile of the cloud. The noise is drawn tile by tile, so another width is another
@@ -37,7 +38,7 @@ class TiledCloud:
         self.n_neurons = len(particles)
         if width is None:
             width = max(16, min(TILE, AREA // (self.rank + particles.u.shape[1])) // 16 * 16)
-        self.blocks = cut(self.n_neurons, width)
+        self.blocks = tiles(self.n_neurons, width)
         self.tiles = [
             torch.cat((particles.a[block].T, particles.u[block].T)).contiguous()
             for block in self.blocks
@@ -47,8 +48,3 @@ class TiledCloud:
         """Return a copy as `Particles`, a (N, r) and u (N, d)."""
         a = torch.cat([tile[: self.rank].T for tile in self.tiles])
         return Particles(a, torch.cat([tile[self.rank :].T for tile in self.tiles]))
-
-
-def cut(length: int, step: int) -> list[slice]:
-    """Cut 0..length-1 into slices of `step`; the last may be shorter."""
-    return [slice(k, min(k + step, length)) for k in range(0, length, step)]

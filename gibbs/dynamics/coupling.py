@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from gibbs.dynamics.noise import Kick
-from gibbs.model.network import neuron_blocks
+from gibbs.model.network import NEURON_TILE
 from gibbs.model.problem import Problem
+from gibbs.model.tiles import tiles
 
 __all__ = ["Coupling", "Uncoupled", "couple"]
 
@@ -139,7 +140,7 @@ class Uncoupled:
         return value if abs(value) < torch.finfo(self._values.dtype).max else math.inf
 
     def _add_noise(self, values: Tensor, scale: float) -> None:
-        for block in neuron_blocks(len(values)):
+        for block in tiles(len(values), NEURON_TILE):
             part = values[block]
             noise = torch.empty_like(part).normal_(generator=self._generator)
             part.add_(noise, alpha=scale)

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from gibbs.model.energy import feature_gradient, neuron_gradient
-from gibbs.model.network import neuron_blocks
+from gibbs.model.network import NEURON_TILE
 from gibbs.model.particles import Particles
 from gibbs.model.problem import Problem
+from gibbs.model.tiles import tiles
 from gibbs.model.truncation import truncate, truncate_slope
 
 __all__ = ["apply_tangent_kernel", "largest_curvature"]
@@ -41,7 +42,7 @@ def apply_tangent_kernel(
     """
     feature_gradients = feature_gradient(direction, problem.w, problem.gamma)
     change = torch.zeros_like(feature_gradients)
-    for block in neuron_blocks(len(particles)):
+    for block in tiles(len(particles), NEURON_TILE):
         a, u = particles.a[block], particles.u[block]
         values = problem.sigma.value_(u @ x.T)
         slopes = problem.sigma.slope(values)

@@ -11,13 +11,14 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gibbs.dynamics.cloud import TiledCloud, cut
+from gibbs.dynamics.cloud import TiledCloud
 from gibbs.dynamics.curvature import apply_tangent_kernel
 from gibbs.dynamics.noise import Kick, TiledNoise
 from gibbs.model.activations import ACTIVATIONS, Activation
 from gibbs.model.energy import feature_gradient
 from gibbs.model.network import outputs
 from gibbs.model.problem import Problem
+from gibbs.model.tiles import tiles
 from gibbs.model.truncation import truncate, truncate_slope
 
 __all__ = ["TorchEngine"]
@@ -109,7 +110,7 @@ class TorchEngine:
         size = problem.x.element_size()
         budget = WIDE_BUDGET if problem.n_inputs >= WIDE else BUDGET
         self.keeps = cloud.n_neurons * n_rows * size <= budget
-        self._rows = cut(n_rows, _part(n_rows, -(-n_rows // MAX_ROWS)))
+        self._rows = tiles(n_rows, _part(n_rows, -(-n_rows // MAX_ROWS)))
         self._buffers = {tile.shape[1]: torch.empty_like(tile) for tile in cloud.tiles[::-1]}
         height = self._rows[0].stop
         steps = {
@@ -123,7 +124,7 @@ class TorchEngine:
         taken = 0
         for index, tile in enumerate(cloud.tiles):
             pieces = []
-            for columns in cut(tile.shape[1], steps[tile.shape[1]]):
+            for columns in tiles(tile.shape[1], steps[tile.shape[1]]):
                 for chunk, rows in enumerate(self._rows):
                     shape = (rows.stop - rows.start, columns.stop - columns.start)
                     own = values[taken : taken + shape[0] * shape[1]].view(shape)

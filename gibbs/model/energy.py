@@ -7,9 +7,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gibbs.model.network import features, neuron_blocks, outputs
+from gibbs.model.network import NEURON_TILE, features, outputs
 from gibbs.model.particles import Particles
 from gibbs.model.problem import Problem
+from gibbs.model.tiles import tiles
 from gibbs.model.truncation import truncate, truncate_slope
 
 __all__ = [
@@ -172,7 +173,7 @@ def first_variation_gradient(problem: Problem, particles: Particles) -> Particle
     residual = outputs(h, problem.w, problem.gamma) - problem.y
     feature_gradients = feature_gradient(residual, problem.w, problem.gamma, problem.sample_weight)
     gradient = Particles(torch.empty_like(particles.a), torch.empty_like(particles.u))
-    for block in neuron_blocks(len(particles)):
+    for block in tiles(len(particles), NEURON_TILE):
         a, u = particles.a[block], particles.u[block]
         values = problem.sigma.value_(u @ problem.x.T)
         gradient.a[block], gradient.u[block] = neuron_gradient(

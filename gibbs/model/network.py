@@ -7,17 +7,13 @@ from torch import Tensor
 from gibbs.model.activations import Activation
 from gibbs.model.checks import row_major
 from gibbs.model.particles import Particles
+from gibbs.model.tiles import tiles
 from gibbs.model.truncation import truncate
 
-__all__ = ["features", "kernel", "neuron_blocks", "outputs"]
+__all__ = ["NEURON_TILE", "features", "kernel", "outputs"]
 
 NEURON_TILE, SAMPLE_TILE = 512, 1024
 """Neurons and samples handled at a time: the activations of such a tile stay in the cache."""
-
-
-def neuron_blocks(n_neurons: int) -> list[slice]:
-    """Cut 0..N-1 into consecutive tiles of `NEURON_TILE` neurons (the last one may be shorter)."""
-    return [slice(k, min(k + NEURON_TILE, n_neurons)) for k in range(0, n_neurons, NEURON_TILE)]
 
 
 def features(
@@ -42,10 +38,10 @@ def features(
     """
     x = row_major(x)
     total = x.new_zeros(particles.a.shape[1], len(x))  # this way round it takes half the time
-    for block in neuron_blocks(len(particles)):
+    for block in tiles(len(particles), NEURON_TILE):
         a, u = truncate(particles.a[block].T, truncation), particles.u[block]
-        for sums, samples in zip(total.split(SAMPLE_TILE, 1), x.split(SAMPLE_TILE), strict=True):
-            sums.addmm_(a, activation.value_(u @ samples.T))
+        for some in tiles(len(x), SAMPLE_TILE):
+            total[:, some].addmm_(a, activation.value_(u @ x[some].T))
     return total.div_(len(particles)).T.contiguous()
 
 
@@ -72,7 +68,7 @@ def kernel(x: Tensor, u: Tensor, activation: Activation) -> Tensor:
     """
     x, u = row_major(x), row_major(u)
     total = x.new_zeros(len(x), len(x))
-    for block in neuron_blocks(len(u)):
+    for block in tiles(len(u), NEURON_TILE):
         values = activation.value_(u[block] @ x.T)
         total.addmm_(values.T, values)
     return total.div_(len(u))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from gibbs.model.problem import Problem
-from gibbs.solver.dual import TILE, Tilted, log_tilt, tiles
+from gibbs.model.tiles import tiles
+from gibbs.solver.dual import TILE, Tilted, log_tilt
 from gibbs.solver.mala import FIRST_STEP, Target, mala
 from gibbs.solver.mixture import Mixture, fit_mixture, standard_mixture
 from gibbs.solver.progress import BridgeLevel, StepLog

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from gibbs.model.energy import data_loss
 from gibbs.model.problem import Problem
+from gibbs.model.tiles import tiles
 from gibbs.solver.conditional import Conditional
 
 __all__ = [
@@ -50,7 +51,6 @@ __all__ = [
     "refit",
     "solve_ridge",
     "tight_gap",
-    "tiles",
 ]
 
 
@@ -76,11 +76,6 @@ step corrects what is left."""
 
 ROUND_OFFS = 10
 """Rounding errors of the activations below which a change of B says nothing."""
-
-
-def tiles(n: int, size: int) -> list[slice]:
-    """Cut 0..n-1 into consecutive slices of `size` (the last one may be shorter)."""
-    return [slice(k, min(k + size, n)) for k in range(0, n, size)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -303,13 +298,12 @@ class _Derivatives:
         self.tilted, self.coefficients, problem = tilted, coefficients, tilted.problem
         conditional = Conditional.of(problem)
         c = _local_fields(problem, coefficients, tilted.values)
-        value, slope, curvature = conditional.derivatives(c, 0, 1, 2)
+        value, slope, self.curvature = conditional.derivatives(c, 0, 1, 2)
         self.log_mass = float(tilted.weights @ value.sum(1))
         outputs = _outputs(tilted, slope / -conditional.coupling)
         self.residual = problem.y + problem.n_samples * per_weight(problem, coefficients) - outputs
         self.mean_phi = -problem.beta * outputs
-        self.psi_slope = (slope @ problem.w).to(tilted.values.dtype)
-        self.curvature = curvature.to(tilted.values.dtype)
+        self.psi_slope = (problem.w.T @ slope.T).to(tilted.values.dtype)  # (q, M)
 
     @property
     def excess(self) -> float:
@@ -320,22 +314,33 @@ class _Derivatives:
     def solver(self) -> RidgeSolver:
         """A preconditioner: each point weighed by the mean of its psi'', 1 without truncation."""
         problem = self.tilted.problem
-        stiffness = self.curvature.double().mean(1) / (problem.beta * kernel_scale(problem))
+        stiffness = self.curvature.mean(1) / (problem.beta * kernel_scale(problem))
         return RidgeSolver(problem, _kernel(self.tilted.values, self.tilted.weights * stiffness))
 
     def times(self, v: Tensor, *, moving: bool) -> Tensor:
         """The Hessian of -D times v; if not `moving`, that of -B: the law of u stays."""
-        problem, values = self.tilted.problem, self.tilted.values
-        w, weights = problem.w.to(values.dtype), self.tilted.weights.to(values.dtype)
-        turned = values @ v.to(values.dtype)
-        rows = (self.curvature * (turned @ w.T)) @ w
-        shift = torch.zeros_like(v)
-        if moving:
-            along = (turned * self.psi_slope).sum(1)
-            rows += along[:, None] * self.psi_slope
-            shift = self.mean_phi * float(weights @ along)
-        moment = (values.T @ (weights[:, None] * rows)).double()
-        return problem.n_samples * per_weight(problem, v) + (moment - shift) / problem.beta
+        problem, weights = self.tilted.problem, self.tilted.weights.to(self.psi_slope.dtype)
+        columns = v.T.to(weights.dtype).contiguous()
+        moment, mean = torch.zeros_like(columns), 0.0
+        for tile in tiles(len(weights), TILE):
+            values, slope = self.tilted.values[tile], self.psi_slope[:, tile]
+            turned = columns @ values.T  # (q, tile): the other way round takes twice as long
+            rows = self._stiffen(turned, tile)
+            if moving:
+                along = (turned * slope).sum(0)
+                rows += along * slope
+                mean += float(weights[tile] @ along)
+            moment += (weights[tile] * rows) @ values
+        change = moment.T.double() - mean * self.mean_phi
+        return problem.n_samples * per_weight(problem, v) + change / problem.beta
+
+    def _stiffen(self, turned: Tensor, tile: slice) -> Tensor:
+        """sum_k psi''(c_k) W_k W_k^T at some points, times a vector (q,) at each."""
+        problem = self.tilted.problem
+        if problem.truncation is None:  # psi'' is constant
+            return float(self.curvature[0, 0]) * (gram(problem).to(turned.dtype) @ turned)
+        w = problem.w.to(turned.dtype)
+        return w.T @ (self.curvature[tile].T.to(turned.dtype) * (w @ turned))
 
 
 class RidgeSolver:
@@ -400,16 +405,17 @@ def _bracket(tilted: Tilted, coefficients: Tensor, rise: float) -> float:
 
 def _local_fields(problem: Problem, coefficients: Tensor, values: Tensor) -> Tensor:
     """Local fields c = W C^T s at each row s of `values` (M, n), (M, p) in float64."""
-    return (values @ coefficients.to(values.dtype)).double() @ problem.w.T
+    columns = coefficients.T.to(values.dtype).contiguous().T  # so it takes half the time
+    return (values @ columns).double() @ problem.w.T
 
 
 def _outputs(tilted: Tilted, means: Tensor) -> Tensor:
     """Z = gamma E_mu[s m^T] W (n, q), from the means m (M, p) of tau(a) at each point."""
     problem, values = tilted.problem, tilted.values
-    rows = tilted.weights[:, None] * (means @ problem.w)
+    rows = (problem.w.T @ means.T) * tilted.weights
     total = torch.zeros_like(problem.y)
     for tile in tiles(len(values), TILE):
-        total += values[tile].T @ rows[tile].to(values.dtype)
+        total += (rows[:, tile].to(values.dtype) @ values[tile]).T
     return problem.gamma * total
 
 

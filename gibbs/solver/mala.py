@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from gibbs.model.problem import Problem
+from gibbs.model.tiles import tiles
 from gibbs.solver.conditional import Conditional
-from gibbs.solver.dual import TILE, tiles
+from gibbs.solver.dual import TILE
 from gibbs.solver.mixture import Mixture
 
 __all__ = ["FIRST_STEP", "LogDensity", "Target", "mala"]

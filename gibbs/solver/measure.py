@@ -13,9 +13,10 @@ from gibbs.model.checks import row_major
 from gibbs.model.energy import data_loss
 from gibbs.model.particles import Particles
 from gibbs.model.problem import Problem
+from gibbs.model.tiles import tiles
 from gibbs.model.truncation import truncate, truncate_slope
 from gibbs.solver.conditional import Conditional
-from gibbs.solver.dual import TILE, tiles
+from gibbs.solver.dual import TILE
 from gibbs.solver.mala import LogDensity, Target, mala
 from gibbs.solver.phases import Phases
 

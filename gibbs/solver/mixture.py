@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from gibbs.solver.dual import TILE, tiles
+from gibbs.model.tiles import tiles
+from gibbs.solver.dual import TILE
 
 __all__ = ["Mixture", "fit_mixture", "standard_mixture"]
 
@@ -85,12 +87,9 @@ class Mixture:
             joint, whitened = self._joint(u[tile])
             density = torch.logsumexp(joint, 1)
             shares = torch.exp(joint - density[:, None])
-            score = torch.zeros_like(u[tile], dtype=self.means.dtype)
-            for k, factor in enumerate(self.factors):
-                back = torch.linalg.solve_triangular(factor.T, whitened[k], upper=True)
-                score -= shares[:, k, None] * back.T
+            weighted = (shares.T[:, None] * whitened).flatten(0, 1)
             densities.append(density)
-            scores.append(score)
+            scores.append(-(self._whitening[0].T @ weighted).T)
         return torch.cat(densities).to(u.dtype), torch.cat(scores).to(u.dtype)
 
     def responsibilities(self, u: Tensor) -> Tensor:
@@ -111,17 +110,22 @@ class Mixture:
         shares = self.shares[:-1]
         return Mixture(shares / shares.sum(), self.means[:-1], self.factors[:-1])
 
-    def _joint(self, u: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Log of share times density (M, K), and L^-1 (u - mean)^T (r, M) of each component."""
-        u = u.to(self.means.dtype)
-        width = self.means.shape[1]
-        joint, whitened = [], []
-        for share, mean, factor in zip(self.shares, self.means, self.factors, strict=True):
-            white = torch.linalg.solve_triangular(factor, (u - mean).T, upper=False)
-            log_scale = factor.diagonal().log().sum() + width / 2 * math.log(2 * math.pi)
-            joint.append(share.log() - log_scale - white.square().sum(0) / 2)
-            whitened.append(white)
-        return torch.stack(joint, 1), whitened
+    @cached_property
+    def _whitening(self) -> tuple[Tensor, Tensor, Tensor]:
+        """L^-1 of all components (K r, r), L^-1 mean (K r, 1), and log share + log |L^-1| (K,)."""
+        eye = torch.eye(self.means.shape[1]).to(self.means)
+        inverses = torch.linalg.solve_triangular(self.factors, eye, upper=False)
+        centres = inverses @ self.means[:, :, None]
+        volumes = self.factors.diagonal(dim1=1, dim2=2).log().sum(1)
+        return inverses.flatten(0, 1), centres.flatten(0, 1), self.shares.log() - volumes
+
+    def _joint(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Log of share times density (M, K), and L^-1 (u - mean) of each component (K, r, M)."""
+        inverses, centres, scales = self._whitening
+        k, width = self.means.shape
+        whitened = (inverses @ u.T.to(inverses.dtype) - centres).view(k, width, len(u))
+        sizes = whitened.square().sum(1) / 2 + width / 2 * math.log(2 * math.pi)
+        return (scales[:, None] - sizes).T, whitened
 
 
 def standard_mixture(width: int, scale: float, *, device: torch.device | str = "cpu") -> Mixture:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from gibbs.model.problem import Problem
-from gibbs.solver.dual import ARMIJO, TILE, RidgeSolver, dual_residual, gram, kernel_scale, tiles
+from gibbs.model.tiles import tiles
+from gibbs.solver.dual import ARMIJO, TILE, RidgeSolver, dual_residual, gram, kernel_scale
 from gibbs.solver.mixture import Mixture
 
 __all__ = ["Phases", "choose_masses", "find_phases", "output_shares", "phase_gap", "phase_kernels"]
