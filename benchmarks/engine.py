@@ -27,6 +27,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from gibbs.dynamics.noise import Scheme
 from gibbs.dynamics.run_state import Dynamics
 
 sys.path.insert(0, str(Path(__file__).parent))
-from machine import machine
+from machine import code_digest, machine
 
 ETA = 0.1
 WARM_UP = 0.2
@@ -114,10 +115,12 @@ def main() -> None:
             for row in compare(case, options.threads, repeats):
                 print_row(row)
                 rows.append(row)
+    result = {"machine": facts, "code": code_digest(), "date": str(date.today()), "rows": rows}
     if not options.grid:
-        print_memory(1_000_000, 1000, 20)
+        result["memory"] = memory(1_000_000, 1000, 20)
+        print(f"\n{result['memory']}")
     if options.json is not None:
-        options.json.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1))
+        options.json.write_text(json.dumps(result, indent=1))
 
 
 def compare(case: Case, threads: list[int], repeats: int) -> list[dict[str, Any]]:
@@ -225,11 +228,11 @@ def ours(problem: Problem, start: Particles, backend: str) -> Step:
 
 
 def runs(problem: Problem, start: Particles, batch: int, backend: str) -> Callable[[], float]:
-    """Seconds of a step of run_langevin on batches: runs of 20 and of 60 steps, without records."""
+    """Seconds of a step of run_langevin on batches: runs of 20 and of 100 steps, no records."""
 
     def seconds() -> float:
         ends = []
-        for n_steps in (20, 60):
+        for n_steps in (20, 100):
             begun = time.perf_counter()
             run_langevin(
                 problem,
@@ -242,7 +245,7 @@ def runs(problem: Problem, start: Particles, batch: int, backend: str) -> Callab
                 every=n_steps,
             )
             ends.append(time.perf_counter() - begun)
-        return (ends[1] - ends[0]) / 40
+        return (ends[1] - ends[0]) / 80
 
     return seconds
 
@@ -323,11 +326,11 @@ def spread(values: list[float]) -> tuple[float, float, float]:
     return low, middle, high
 
 
-def print_memory(n_neurons: int, n_samples: int, d: int) -> None:
-    """Print what a run needs above its start, in a process of its own."""
+def memory(n_neurons: int, n_samples: int, d: int) -> str:
+    """What a run needs above its start, in a process of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         extra, cloud = pool.apply(peak_memory, (n_neurons, n_samples, d))
-    print(f"\nN={n_neurons} n={n_samples} d={d}: peak {extra:.2f} GiB above a start of {cloud:.2f}")
+    return f"N={n_neurons} n={n_samples} d={d}: peak {extra:.2f} GiB above a start of {cloud:.2f}"
 
 
 def peak_memory(n_neurons: int, n_samples: int, d: int) -> tuple[float, float]:

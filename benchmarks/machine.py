@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import torch
 
-__all__ = ["machine"]
+__all__ = ["code_digest", "machine"]
 
 PROCESSOR = (
     *("Model name", "CPU family", "Model", "CPU(s)"),
@@ -30,6 +33,28 @@ def machine() -> dict[str, str]:
     facts["load"] = " ".join(f"{load:.2f}" for load in os.getloadavg())
     facts |= {name: _version(name) for name in LIBRARIES}
     return facts | {name: os.environ[name] for name in OVERRIDES if name in os.environ}
+
+
+def code_digest() -> str:
+    """Of what makes a step, `gibbs.model` and `gibbs.dynamics`: without comments and docstrings."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parents[1] / "gibbs"
+    for path in sorted(root.rglob("*.py")):
+        if path.relative_to(root).parts[0] in ("model", "dynamics"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            for node in ast.walk(tree):
+                if hasattr(node, "body") and isinstance(node.body, list):
+                    node.body = [part for part in node.body if not _is_text(part)]
+            digest.update(ast.dump(tree).encode())
+    return digest.hexdigest()[:16]
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _output(command: str) -> str:

@@ -16,6 +16,7 @@ from support.waiting import last_step, wait_for_step
 
 from eval.app.cli import main
 from eval.app.run.model_store import read_model
+from gibbs.dynamics import backends
 from gibbs.dynamics.run_state import Dynamics
 from stages import save_model
 
@@ -83,14 +84,16 @@ def steps_taken(monkeypatch):
     return taken
 
 
-def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, steps_taken):
+@pytest.mark.parametrize("backend", ["torch", "fused"])
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(backend, tmp_path, steps_taken):
+    settings = (*LONG, "--backend", backend)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     partial = tmp_path / "killed.partial"
-    process = start(*LONG, "--checkpoint", 0, "--out", killed)
+    process = start(*settings, "--checkpoint", 0, "--out", killed)
     kill_on_the_way(process, partial, beyond=0)
     assert not killed.exists()
 
-    again = CliRunner().invoke(main, ["run", *LONG, "--out", str(killed)])
+    again = CliRunner().invoke(main, ["run", *settings, "--out", str(killed)])
     assert again.exit_code == 2
     assert f"continue with --resume {killed}" in " ".join(again.stderr.split())
     other = CliRunner().invoke(main, ["run", "--resume", str(killed), "--beta", "10"])
@@ -105,7 +108,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, step
     assert len(steps_taken) < 3000
     assert {path.name for path in tmp_path.iterdir()} == {"killed"}
 
-    result = CliRunner().invoke(main, ["run", *LONG, "--quiet", "--out", str(whole)])
+    result = CliRunner().invoke(main, ["run", *settings, "--quiet", "--out", str(whole)])
     assert result.exit_code == 0, result.output
     assert_equal(contents(killed), contents(whole))
     done = CliRunner().invoke(main, ["run", "--resume", str(killed)])
@@ -113,9 +116,11 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, step
     assert "is complete" in done.stderr
 
 
-def test_ctrl_c_can_be_taken_back(tmp_path, steps_taken):
+@pytest.mark.parametrize("backend", ["torch", "fused"])
+def test_ctrl_c_can_be_taken_back(backend, tmp_path, steps_taken):
+    settings = (*LONG, "--backend", backend)
     out, whole = tmp_path / "run", tmp_path / "whole"
-    process = start(*LONG, "--checkpoint", 0, "--out", out)
+    process = start(*settings, "--checkpoint", 0, "--out", out)
     partial = tmp_path / "run.partial"
     wait_for_step(partial, beyond=0)
     process.send_signal(signal.SIGINT)
@@ -127,9 +132,34 @@ def test_ctrl_c_can_be_taken_back(tmp_path, steps_taken):
     assert result.exit_code == 0, result.output
     assert not partial.exists()
     assert 0 < len(steps_taken) < 3000
-    result = CliRunner().invoke(main, ["run", *LONG, "--quiet", "--out", str(whole)])
+    result = CliRunner().invoke(main, ["run", *settings, "--quiet", "--out", str(whole)])
     assert result.exit_code == 0, result.output
     assert_equal(contents(out), contents(whole))
+
+
+def test_a_run_does_not_go_on_with_another_backend(tmp_path, monkeypatch):
+    partial = tmp_path / "run.partial"
+    process = start(*LONG, "--backend", "auto", "--checkpoint", 0, "--out", tmp_path / "run")
+    kill_on_the_way(process, partial, beyond=0)
+    kept = sorted(path.name for path in partial.iterdir())
+    monkeypatch.setattr(backends, "_why_not_fused", lambda problem: "numba is not there")
+    result = CliRunner().invoke(main, ["run", "--resume", str(tmp_path / "run"), "--quiet"])
+    assert result.exit_code == 2
+    assert "backend must be 'fused' to continue this run, got 'torch'" in result.stderr
+    assert len(result.stderr.strip().splitlines()) <= 4
+    assert sorted(path.name for path in partial.iterdir()) == kept
+    monkeypatch.undo()
+    result = CliRunner().invoke(main, ["run", "--resume", str(tmp_path / "run"), "--quiet"])
+    assert result.exit_code == 0, result.output
+
+
+def test_a_backend_that_is_not_there_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(backends, "_why_not_fused", lambda problem: "it needs numba")
+    command = ["run", *LONG, "--backend", "fused", "--out", str(tmp_path / "run")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 2
+    assert "backend must be 'torch' or 'auto' here, got 'fused': it needs numba" in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_to_resume(tmp_path):
