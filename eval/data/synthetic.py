@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog
 
 from eval.reading import check_entries, read_numbers
-from eval.separability.margins import largest_margin
+from eval.separation.margins import largest_margin
 from gibbs.model.checks import check_integer
 
 __all__ = ["SeparableDistribution", "largest_margin", "make_linearly_separable"]

@@ -34,7 +34,7 @@ from eval.app.shared.uses import (
 from eval.app.shared.workspace import check_folder
 from eval.data.dataset import Dataset, Distribution
 from eval.data.loading import options_of
-from eval.separability.margins import (
+from eval.separation.margins import (
     ClassSeparability,
     Separability,
     SeparabilityStatus,

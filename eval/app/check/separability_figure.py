@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from eval.app.shared.plots import COLOURS, save_figure
-from eval.separability.margins import ClassSeparability, Separability, SeparabilityStatus
+from eval.separation.margins import ClassSeparability, Separability, SeparabilityStatus
 
 __all__ = ["MOST_CLASSES", "draw_separability"]
 

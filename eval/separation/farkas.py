@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.optimize import linprog
 
 from eval.reading import Array, Values, read_labelled
-from eval.separability.minimum_norm import Indices, MinimumNorm, nonnegative_solution
+from eval.separation.minimum_norm import Indices, MinimumNorm, nonnegative_solution
 
 __all__ = ["FarkasCertificate", "exact_certificate", "exact_norm", "prove", "verify_farkas"]
 

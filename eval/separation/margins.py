@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.reading import Array, Values, read_labelled
-from eval.separability.farkas import FarkasCertificate, exact_norm, prove
-from eval.separability.minimum_norm import Indices, MinimumNorm, minimum_norm
+from eval.separation.farkas import FarkasCertificate, exact_norm, prove
+from eval.separation.minimum_norm import Indices, MinimumNorm, minimum_norm
 from gibbs.model.checks import check_integer
 
 __all__ = [
@@ -190,7 +190,7 @@ def separability(
         The search ends where margin >= (1 - tol) upper. Round-off keeps it from a relative
         accuracy better than about 1e-15 radius / margin.
     max_rounds : int, default 5000
-        Of the search, per class, see :func:`~eval.separability.minimum_norm.minimum_norm`; one that
+        Of the search, per class, see :func:`~eval.separation.minimum_norm.minimum_norm`; one that
         ends early leaves a wider bracket of margin and upper, never a wrong status.
 
     Returns

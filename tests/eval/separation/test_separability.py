@@ -16,7 +16,7 @@ from eval import (
     separability,
     verify_farkas,
 )
-from eval.separability.farkas import solve_exactly
+from eval.separation.farkas import solve_exactly
 
 SEPARABLE, NOT_SEPARABLE, UNDECIDED = SeparabilityStatus
 
