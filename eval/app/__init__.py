@@ -5,6 +5,9 @@ what a run left, `certify` bounds how far its neurons are from the minimizer, `p
 with its network, `check` decides whether samples are separable, `compare` runs other classifiers
 beside, `study` runs many small trainings, and `figure` redraws the paper's figures. `shared` is
 what several of them use.
+
+The modules `command` and `config` import click and the standard library alone, and what a command
+needs when it runs: so `gibbsnet --help` and a refused option take a moment, not seconds.
 """
 
 import sys

@@ -10,12 +10,12 @@ from click.shell_completion import get_completion_class
 from eval.app.certify.command import certify
 from eval.app.check.command import check
 from eval.app.compare.command import compare
-from eval.app.figure import figure
+from eval.app.figure.command import figure
 from eval.app.predict.command import predict
 from eval.app.report.command import report
 from eval.app.run.command import run
 from eval.app.shared.endings import InputError
-from eval.app.study import study
+from eval.app.study.command import study
 
 __all__ = ["main"]
 

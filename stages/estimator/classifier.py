@@ -25,7 +25,8 @@ from gibbs import (
     Problem,
     SolverReport,
 )
-from gibbs.dynamics.langevin import Observer, StepSize
+from gibbs.dynamics.langevin import Observer
+from gibbs.dynamics.step_sizes import Schedule
 from gibbs.solver.progress import Progress
 from stages.checkpoint import Checkpoint
 from stages.estimator.parameters import check_parameters, check_same, seed_of, stage_settings
@@ -183,7 +184,7 @@ class TwoStageClassifier(
         truncation: float | None = None,
         max_iter: int = 1000,
         flow_max_iter: int | None = None,
-        step_size: StepSize = "auto",
+        step_size: float | Literal["auto"] | Schedule = "auto",
         batch_size: int | None = None,
         scheme: Literal["euler", "leimkuhler_matthews"] = "euler",
         backend: Literal["auto", "torch", "fused"] = "auto",

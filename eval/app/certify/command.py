@@ -8,12 +8,7 @@ from typing import Any
 
 import click
 
-from eval.app.certify.certification import certify_run
-from eval.app.report.findings import findings
-from eval.app.report.report import write_report
 from eval.app.shared.options import Output, folder_argument, output_options
-from eval.app.shared.run_folder import read_run, write_certification
-from eval.app.shared.workspace import Workspace, check_folder
 
 __all__ = ["certify"]
 
@@ -50,6 +45,12 @@ def certify(run_folder: Path, output: Output, **options: Any) -> str:
     gibbsnet certify runs/digits
     gibbsnet certify runs/separable --solve --n-particles 5000 --tol 0.05
     """  # noqa: D301
+    from eval.app.certify.certification import certify_run
+    from eval.app.report.findings import findings
+    from eval.app.report.report import write_report
+    from eval.app.shared.run_folder import read_run, write_certification
+    from eval.app.shared.workspace import Workspace
+
     folder = run_folder.resolve()
     run = read_run(folder)
     _check_replaceable(folder)
@@ -67,6 +68,8 @@ def certify(run_folder: Path, output: Output, **options: Any) -> str:
 
 def _check_replaceable(folder: Path) -> None:
     """Refuse, before any work, a folder that could not be replaced as a whole at the end."""
+    from eval.app.shared.workspace import check_folder
+
     if folder == Path.cwd() or folder in Path.cwd().parents:
         raise ValueError(f"{folder} is or holds the working directory: call certify from above it")
     check_folder(folder, force=True)

@@ -1,4 +1,5 @@
 """The command check: whether samples are linearly separable.
 
-`command` is the command line, and `separability_figure` draws each class on its direction.
+`command` is the command line and `config` its configuration; `checking` measures and writes, and
+`separability_figure` draws each class on its direction.
 """

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import click
-from tqdm import tqdm
 
 from eval.app.compare.config import USES, CompareConfig, load_used
-from eval.app.compare.tables import Result, content, report, write
-from eval.app.compare.tuned import execute_tuned
-from eval.app.shared.formats import versions
 from eval.app.shared.options import Output, config_options, data_option, job_options
 from eval.app.shared.uses import recorded, with_uses_in_help
-from eval.comparison.baselines import comparison_models
-from eval.comparison.folds import Comparison
-from eval.comparison.folds import compare_baselines as measure
-from eval.comparison.records import FoldRecord
-from eval.data.dataset import Dataset
 
-__all__ = ["compare", "execute"]
+__all__ = ["compare"]
 
 
 @with_uses_in_help(USES)
@@ -63,6 +53,11 @@ def compare(
     gibbsnet compare --tuned --out runs/tuned
     gibbsnet compare --tuned --out runs/tuned --resume   # after a kill
     """  # noqa: D301
+    from eval.app.compare.fixed import execute
+    from eval.app.compare.tables import content, report, write
+    from eval.app.compare.tuned import execute_tuned
+    from eval.app.shared.formats import versions
+
     names = tuple(name.strip() for name in data.split(","))
     loaded, facts = load_used(context, names)
     methods = options.pop("methods")
@@ -83,47 +78,3 @@ def compare(
         {"config": used, "data": content(results), "folder": str(space.out)},
         f"{text}\n\n{output.seconds:.1f} s in all; written to {space.out}",
     )
-
-
-def execute(
-    config: CompareConfig, loaded: list[Dataset], *, progress: bool = False
-) -> list[Result]:
-    """Compare on each data set.
-
-    Raises
-    ------
-    ValueError
-        If one is not usable; the message names it.
-    """
-    splits = config.folds if config.test_size is None else 1
-    methods = 1 + config.controls + len(comparison_models())
-    with tqdm(total=len(loaded) * splits * methods, unit="fit", disable=not progress) as bar:
-        return [Result(data, _compare(config, data, _mover(bar, data.name))) for data in loaded]
-
-
-def _compare(
-    config: CompareConfig, data: Dataset, on_record: Callable[[FoldRecord], None]
-) -> Comparison:
-    try:
-        return measure(
-            data.x,
-            data.y,
-            folds=config.folds,
-            test_size=config.test_size,
-            standardize=data.standardize,
-            random_state=config.seed,
-            controls=config.controls,
-            on_record=on_record,
-        )
-    except ValueError as error:
-        raise ValueError(f"--data {data.name}: {error}") from error
-
-
-def _mover(bar: Any, name: str) -> Callable[[FoldRecord], None]:
-    bar.set_description(name)
-
-    def move(record: FoldRecord) -> None:
-        bar.set_postfix_str(f"{record.method}, fold {record.fold + 1}", refresh=False)
-        bar.update()
-
-    return move

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from eval.app.shared.options import setting
-from eval.app.shared.sources import find_source, samples_of
 from eval.app.shared.uses import DRAWN, TABLES, Facts, Use, Uses, refuse_unused
-from eval.comparison import Method, tuned_methods
-from eval.comparison.folds import OURS
-from eval.data.dataset import Dataset
-from eval.data.loading import options_of
+
+if TYPE_CHECKING:
+    from eval.comparison import Method
+    from eval.data.dataset import Dataset
 
 __all__ = ["USES", "CompareConfig", "load_used"]
 
-METHODS = tuple(name for name in tuned_methods() if name != OURS)
+
+def _others() -> tuple[str, ...]:
+    """All methods beside the network."""
+    from eval.comparison import tuned_methods
+    from eval.comparison.folds import OURS
+
+    return tuple(name for name in tuned_methods() if name != OURS)
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class CompareConfig:
         "How often to draw the folds [default: 3 below 1,000 samples, else 1].",
         kind=click.IntRange(1),
     )
-    methods: tuple[str, ...] = METHODS
+    methods: tuple[str, ...] = field(default_factory=_others)
     neurons: int = setting(1000, "N.", least=1)
     steps: int | None = setting(
         None,
@@ -73,9 +78,13 @@ class CompareConfig:
         ValueError
             If `methods` are not different known ones.
         """
-        if not set(self.methods) <= set(METHODS) or len(set(self.methods)) < len(self.methods):
+        from eval.comparison import tuned_methods
+        from eval.comparison.folds import OURS
+
+        others = _others()
+        if not set(self.methods) <= set(others) or len(set(self.methods)) < len(self.methods):
             raise ValueError(
-                f"--methods must be different ones of {', '.join(METHODS)}, with commas between, "
+                f"--methods must be different ones of {', '.join(others)}, with commas between, "
                 f"got {','.join(self.methods)!r}"
             )
         known = tuned_methods(self.neurons, self.steps)
@@ -105,6 +114,10 @@ def load_used(context: click.Context, names: tuple[str, ...]) -> tuple[list[Data
     ValueError, FileNotFoundError
         If a data set is not usable or named twice, or an option has no effect.
     """
+    from eval.app.shared.sources import find_source, samples_of
+    from eval.data.dataset import Dataset
+    from eval.data.loading import options_of
+
     tables = {option for name in names for option in options_of(name)}
     facts = {**context.params, "tables": tables, "drawn": False}
     refuse_unused(context, {name: use for name, use in USES.items() if use is not DRAWN}, facts)

@@ -5,8 +5,3 @@ name. `descent` (figures 1 and 2, on `images` or a file), `collapse`, `temperatu
 `generalization`, `two_stage` and `balance` hold the runs and the picture of one kind each, on
 a problem of `problems`; `production` takes a recipe from its runs to its files.
 """
-
-from eval.app.figure.command import figure
-from eval.app.figure.recipes import RECIPES
-
-__all__ = ["RECIPES", "figure"]

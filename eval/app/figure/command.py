@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from eval.app.figure.production import produce, table
-from eval.app.figure.recipe import Recipe, changed
-from eval.app.figure.recipes import RECIPES
-from eval.app.shared.formats import flat
 from eval.app.shared.options import Output, job_options
-from eval.app.shared.uses import TABLES, Use, Uses, refuse_unused, with_uses_in_help
-from eval.data.loading import options_of
+from eval.app.shared.uses import TABLES, Facts, Use, Uses, refuse_unused, with_uses_in_help
 
-__all__ = ["figure"]
+if TYPE_CHECKING:
+    from eval.app.figure.recipe import Recipe
+
+__all__ = ["NAMES", "figure"]
+
+NAMES = ("fig1a", "fig2a", "fig1b", "fig2b", "beta", "generalization", "two-stage") + (
+    *("balance", "collapse"),
+)
+"""All figures; :data:`eval.app.figure.recipes.RECIPES` has how each is made."""
 
 FILE_FIGURES = ("fig1b", "fig2b")
 
@@ -35,10 +38,16 @@ def _assignments(
     return found
 
 
+def _has_full(facts: Facts) -> bool:
+    from eval.app.figure.recipes import RECIPES
+
+    return bool(RECIPES[facts["name"]].full)
+
+
 _ON_FILES = Use(f"is for {' and '.join(FILE_FIGURES)}", lambda facts: facts["name"] in FILE_FIGURES)
 
 USES: Uses = {
-    "full": Use("is for figures on MNIST", lambda facts: bool(RECIPES[facts["name"]].full)),
+    "full": Use("is for figures on MNIST", _has_full),
     "features": _ON_FILES,
     "target": _ON_FILES,
 }
@@ -46,7 +55,7 @@ USES: Uses = {
 
 @with_uses_in_help(USES)
 @click.command()
-@click.argument("name", type=click.Choice(list(RECIPES)), metavar="NAME")
+@click.argument("name", type=click.Choice(NAMES), metavar="NAME")
 @click.option("--quick", is_flag=True, help="A small version, of seconds, to see that it works.")
 @click.option("--full", is_flag=True, help="All of MNIST, from openml.org.")
 @click.option(
@@ -87,6 +96,11 @@ def figure(context: click.Context, /, name: str, output: Output, **options: Any)
     gibbsnet figure fig1b --features resnet50.npz --out runs/fig1b
     gibbsnet figure beta --set betas=10,100,1000 --set seeds=2
     """  # noqa: D301
+    from eval.app.figure.production import produce, table
+    from eval.app.figure.recipes import RECIPES
+    from eval.app.shared.formats import flat
+    from eval.data.loading import options_of
+
     recipe = RECIPES[name]
     refuse_unused(context, USES, context.params)
     if features := options["features"]:
@@ -115,6 +129,8 @@ def _settings(
     assignments: dict[str, str],
 ) -> Any:
     """The settings of the recipe with what the options say."""
+    from eval.app.figure.recipe import changed
+
     if quick and full:
         raise ValueError("--quick and --full exclude each other")
     settings = recipe.sized(recipe.full if full else recipe.quick if quick else "")

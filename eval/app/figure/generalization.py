@@ -9,9 +9,10 @@ import pandas as pd
 
 from eval.accuracy import Interval
 from eval.app.figure.recipe import Measured, Recipe, Rows
-from eval.app.study import Job, StudyConfig, fit_power_law, run_job
+from eval.app.study.config import StudyConfig
 from eval.app.study.drawing import draw
-from eval.app.study.jobs import check_config
+from eval.app.study.jobs import Job, check_config, jobs_of, run_job
+from eval.app.study.summary import fit_power_law
 from eval.theory.rate import fit_rate
 
 __all__ = ["FIGURE"]
@@ -23,7 +24,7 @@ def _run(config: StudyConfig, job: Job) -> Rows:
 
 def _jobs(config: StudyConfig) -> dict[str, Callable[[], Rows]]:
     check_config(config)
-    return {job.file.removesuffix(".json"): partial(_run, config, job) for job in config.jobs()}
+    return {job.file.removesuffix(".json"): partial(_run, config, job) for job in jobs_of(config)}
 
 
 def _measure(config: StudyConfig, frame: pd.DataFrame) -> list[Measured]:

@@ -17,7 +17,7 @@ from eval.accuracy import mean_interval
 from eval.app.figure.problems import problem_of_draw
 from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, single
 from eval.app.shared.plots import BAND, COLOURS, finish, means_along, panel_row
-from eval.app.study import PowerLaw, fit_power_law
+from eval.app.study.summary import PowerLaw, fit_power_law
 from eval.collapse.metrics import nc1
 from eval.data.synthetic import make_linearly_separable
 from eval.theory.law import law_of

@@ -15,7 +15,7 @@ from eval.accuracy import mismatch_interval
 from eval.app.figure.problems import problem_of_draw
 from eval.app.figure.recipe import SHARE, Measured, Recipe, Rows, by_run, by_seed, mean_of
 from eval.app.shared.plots import COLOURS, curve, draw_resolution, finish, panel_row
-from eval.app.study import error_of
+from eval.app.study.summary import error_of
 from eval.collapse.metrics import nc1
 from eval.data.synthetic import SeparableDistribution
 from gibbs import (

@@ -6,16 +6,8 @@ from pathlib import Path
 
 import click
 
-from eval.accuracy import mismatch_interval
-from eval.app.predict.predictions import column_of, feature_matrix, predictions
-from eval.app.run.model_store import read_model
-from eval.app.shared.formats import write_files
 from eval.app.shared.options import Output, folder_argument, output_options, separator_option
-from eval.app.shared.run_folder import read_manifest
 from eval.app.shared.uses import TABLES, Uses, refuse_unused, with_uses_in_help
-from eval.app.shared.workspace import written_to
-from eval.data.file_formats import read_file
-from eval.data.loading import options_of
 
 __all__ = ["USES", "predict"]
 
@@ -51,6 +43,15 @@ def predict(
     gibbsnet predict runs/wine new.csv
     gibbsnet predict runs/wine labelled.csv --target cultivar --out predicted.csv
     """  # noqa: D301
+    from eval.accuracy import mismatch_interval
+    from eval.app.predict.predictions import column_of, feature_matrix, predictions
+    from eval.app.run.model_store import read_model
+    from eval.app.shared.formats import write_files
+    from eval.app.shared.run_folder import read_manifest
+    from eval.app.shared.workspace import written_to
+    from eval.data.file_formats import read_file
+    from eval.data.loading import options_of
+
     refuse_unused(context, USES, {"data": file, "tables": options_of(file)})
     out = output.out
     if out is not None and out.exists() and not output.force:

@@ -6,10 +6,7 @@ from pathlib import Path
 
 import click
 
-from eval.app.report.report import write_report
 from eval.app.shared.options import Output, folder_argument, output_options
-from eval.app.shared.run_folder import read_run
-from eval.app.shared.scores import run_table
 
 __all__ = ["report"]
 
@@ -23,6 +20,10 @@ def report(run_folder: Path, output: Output) -> str:
     \b
     gibbsnet report runs/digits
     """  # noqa: D301
+    from eval.app.report.report import write_report
+    from eval.app.shared.run_folder import read_run
+    from eval.app.shared.scores import run_table
+
     write_report(run_folder)
     stored = read_run(run_folder)
     rows = run_table(stored.scores, stored.metrics["overlap"]).to_string(index=False)

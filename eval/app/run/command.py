@@ -7,18 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from eval.app.report.report import write_report
-from eval.app.run import runs
 from eval.app.run.config import USES, RunConfig, facts_of
-from eval.app.run.recorder import Stopper
-from eval.app.run.resumable import take_up
-from eval.app.run.run_files import write_run
-from eval.app.run.splits import kind_of, load
-from eval.app.shared.certificates import advice_for, describe_certificates
 from eval.app.shared.network_options import network_options
 from eval.app.shared.options import (
     Output,
@@ -27,12 +20,12 @@ from eval.app.shared.options import (
     file_options,
     output_options,
 )
-from eval.app.shared.scores import run_table
 from eval.app.shared.uses import TABLES, given, refuse_unused, with_uses_in_help
-from eval.app.shared.workspace import Workspace
-from eval.data.dataset import Dataset, Distribution, describe
-from eval.data.loading import options_of
-from gibbs import describe_bounds
+
+if TYPE_CHECKING:
+    from eval.app.run.recorder import Stopper
+    from eval.app.run.runs import Outcome
+    from eval.data.dataset import Dataset, Distribution
 
 __all__ = ["run"]
 
@@ -92,6 +85,14 @@ def run(
     gibbsnet run --solver gibbs --beta 100 --gamma 1 # the minimizer, certified
     gibbsnet run --resume runs/mine                  # after a kill
     """  # noqa: D301
+    from eval.app.report.report import write_report
+    from eval.app.run import runs
+    from eval.app.run.resumable import take_up
+    from eval.app.run.run_files import write_run
+    from eval.app.run.splits import kind_of
+    from eval.app.shared.workspace import Workspace
+    from eval.data.dataset import Dataset, describe
+
     with ExitStack() as held:
         config = _config(options)
         if resumed is not None:
@@ -134,6 +135,9 @@ def run(
 
 def _source(context: click.Context, config: RunConfig) -> Dataset | Distribution | None:
     """Load the data, and refuse options without effect on them, before anything is written."""
+    from eval.app.run.splits import kind_of, load
+    from eval.data.loading import options_of
+
     # The options of a table first: loading refuses them too, by their names in Python.
     refuse_unused(context, TABLES, {"data": config.data, "tables": options_of(config.data)})
     source = load(config)
@@ -166,6 +170,8 @@ def _config(options: dict[str, Any]) -> RunConfig:
 @contextmanager
 def _stop_on_interrupt(say: Callable[[str], None]) -> Iterator[Stopper]:
     """Yield a stopper that the first Ctrl-C raises; the second one interrupts as usual."""
+    from eval.app.run.recorder import Stopper
+
     stopper = Stopper()
 
     def handle(_number: int, _frame: FrameType | None) -> None:
@@ -181,7 +187,11 @@ def _stop_on_interrupt(say: Callable[[str], None]) -> Iterator[Stopper]:
         signal.signal(signal.SIGINT, before)
 
 
-def _report(outcome: runs.Outcome, seconds: float, folder: Path) -> str:
+def _report(outcome: Outcome, seconds: float, folder: Path) -> str:
+    from eval.app.shared.certificates import advice_for, describe_certificates
+    from eval.app.shared.scores import run_table
+    from gibbs import describe_bounds
+
     repeats = len(outcome.losses)
     what = f"mean of {repeats} repetitions" if repeats > 1 else "one repetition"
     if not outcome.complete:

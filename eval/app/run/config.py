@@ -8,7 +8,6 @@ from typing import Any, Literal
 from eval.app.shared.network_options import NETWORK, STEPS, network_facts
 from eval.app.shared.options import setting
 from eval.app.shared.uses import DRAWN, TABLES, Facts, Use, Uses, recorded
-from eval.data.loading import options_of
 
 __all__ = ["USES", "Kind", "RunConfig", "facts_of"]
 
@@ -63,6 +62,8 @@ class RunConfig:
 
 def facts_of(config: RunConfig, kind: Kind) -> Facts:
     """All that decides which options of a run are used."""
+    from eval.data.loading import options_of
+
     return {
         "data": config.data,
         "separable": kind == "separable",

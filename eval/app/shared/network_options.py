@@ -1,19 +1,22 @@
-"""Options for the parameters of the network: what the class says of them, and their uses."""
+"""Options for the parameters of the network: what the class says of them, and their uses.
+
+They are read from the source of the class: to import it would take seconds, and a command line has
+to answer at once.
+"""
 
 from __future__ import annotations
 
-import inspect
+import ast
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import click
 
 from eval.app.shared.uses import Facts, Use, Uses
-from stages import TwoStageClassifier
-from stages.noisy_steps import NoisySteps
 
 __all__ = [
     "DEFAULTS",
@@ -36,13 +39,38 @@ SHORTER = {
 }
 """Options that are not named like their parameter."""
 
-DEFAULTS = {
-    name: parameter.default
-    for name, parameter in inspect.signature(TwoStageClassifier).parameters.items()
+
+def _class(file: str, name: str) -> ast.ClassDef:
+    """The source of a class in a file of the package stages."""
+    spec = find_spec("stages")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    path = Path(spec.submodule_search_locations[0]) / file
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
+
+
+_CLASSIFIER = _class("estimator/classifier.py", "TwoStageClassifier")
+_SIGNATURE = next(
+    node.args
+    for node in _CLASSIFIER.body
+    if isinstance(node, ast.FunctionDef) and node.name == "__init__"
+)
+
+DEFAULTS: dict[str, Any] = {
+    argument.arg: ast.literal_eval(value)
+    for argument, value in zip(_SIGNATURE.kwonlyargs, _SIGNATURE.kw_defaults, strict=True)
+    if value is not None
 }
 """Of every parameter of the network."""
 
-_OF_THE_DYNAMICS = tuple(f.name for f in fields(NoisySteps) if f.name in DEFAULTS)
+_OF_THE_DYNAMICS = tuple(
+    node.target.id
+    for node in _class("noisy_steps.py", "NoisySteps").body
+    if isinstance(node, ast.AnnAssign)
+    and isinstance(node.target, ast.Name)
+    and node.target.id in DEFAULTS
+)
 """Parameters of the network that are options of the dynamics, beside the numbers of steps."""
 
 STEPS = Use(
@@ -70,7 +98,8 @@ NETWORK: Uses = {
 
 def network_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command an option for each parameter; None stands for one that was left out."""
-    hints, sentences = get_type_hints(TwoStageClassifier.__init__), _sentences()
+    hints = {argument.arg: argument.annotation for argument in _SIGNATURE.kwonlyargs}
+    sentences = _sentences()
     for name in reversed([name for name in DEFAULTS if name not in LEFT_OUT]):
         option, kind = f"--{_option(name)}", _kind(hints[name])
         if kind is bool:
@@ -118,16 +147,17 @@ def _option(name: str) -> str:
     return SHORTER.get(name, name.replace("_", "-"))
 
 
-def _kind(hint: Any) -> Any:
+def _kind(hint: ast.expr | None) -> Any:
     """What the text of an option is read as: the first type that a text can give, or a choice."""
-    parts = (hint, *get_args(hint))
-    choices = (click.Choice(get_args(part)) for part in parts if get_origin(part) is Literal)
-    return next((kind for kind in (bool, int, float, str) if kind in parts), None) or next(choices)
+    parts = list(ast.walk(hint)) if hint is not None else []
+    named = {part.id for part in parts if isinstance(part, ast.Name)}
+    kind = next((kind for kind in (bool, int, float, str) if kind.__name__ in named), None)
+    return kind or click.Choice([n.value for n in parts if isinstance(n, ast.Constant) and n.value])
 
 
 def _sentences() -> dict[str, str]:
     """The first sentence that the docstring has about each parameter."""
-    _, _, section = (inspect.getdoc(TwoStageClassifier) or "").partition("Parameters\n")
+    _, _, section = (ast.get_docstring(_CLASSIFIER) or "").partition("Parameters\n")
     entries = re.findall(r"^(\w+) : .*\n((?:    .*\n)+)", section, re.MULTILINE)
     texts = {name: " ".join(lines.split()) for name, lines in entries}
     return {name: re.split(r"(?<=\.) (?=[A-Z\"])", text)[0] for name, text in texts.items()}

@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from eval.app.shared.endings import explained
-from eval.app.shared.workspace import Workspace, free_folder
+
+if TYPE_CHECKING:
+    from eval.app.shared.workspace import Workspace
 
 __all__ = [
     "Output",
@@ -151,6 +153,8 @@ class Output:
 
     def workspace(self, name: str) -> Workspace:
         """The folder --out, or a free one of this name."""
+        from eval.app.shared.workspace import Workspace, free_folder
+
         out = self.out or free_folder(name)
         return Workspace(out, self.force, self.resume, self.workers, self.progress)
 

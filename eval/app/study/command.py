@@ -8,9 +8,7 @@ from typing import Any
 import click
 
 from eval.app.shared.options import Output, config_options, job_options
-from eval.app.study.jobs import STUDY, StudyConfig, check_config, execute
-from eval.app.study.summary import fit_rates, summarize
-from eval.app.study.tables import content, rate_table, table, write
+from eval.app.study.config import STUDY, StudyConfig
 
 __all__ = ["study"]
 
@@ -34,6 +32,10 @@ def generalization(output: Output, **options: Any) -> str:
     gibbsnet study generalization --out runs/rates
     gibbsnet study generalization --out runs/rates --resume    # after a kill
     """  # noqa: D301
+    from eval.app.study.jobs import check_config, execute
+    from eval.app.study.summary import fit_rates, summarize
+    from eval.app.study.tables import content, rate_table, table, write
+
     config = StudyConfig(**options)
     check_config(config)
     space = output.workspace(f"study-{STUDY}")

@@ -18,7 +18,7 @@ from eval.app.shared.plots import (
     means_along,
     panel_row,
 )
-from eval.app.study.jobs import StudyConfig
+from eval.app.study.config import StudyConfig
 from eval.app.study.summary import PowerLaw, error_of, fit_power_law
 
 __all__ = ["draw"]

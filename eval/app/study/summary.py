@@ -15,7 +15,7 @@ from scipy.stats import linregress
 from scipy.stats import t as student
 
 from eval.accuracy import Interval, mean_interval, repeated_error
-from eval.app.study.jobs import StudyConfig
+from eval.app.study.config import StudyConfig
 
 __all__ = ["PowerLaw", "error_of", "fit_power_law", "fit_rates", "summarize"]
 

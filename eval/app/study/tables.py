@@ -12,8 +12,8 @@ import pandas as pd
 from eval.accuracy import Interval
 from eval.app.shared.formats import as_text, flat, markdown, write_files
 from eval.app.shared.plots import save_figure
+from eval.app.study.config import STUDY, StudyConfig
 from eval.app.study.drawing import draw
-from eval.app.study.jobs import STUDY, StudyConfig
 
 __all__ = ["content", "rate_table", "table", "write"]
 

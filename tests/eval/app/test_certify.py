@@ -258,7 +258,7 @@ def test_nothing_is_written_when_the_work_is_interrupted(run, monkeypatch):
     before = contents(run)
     for name in (
         "eval.app.certify.certification.solve_gibbs",
-        "eval.app.certify.command.write_report",
+        "eval.app.report.report.write_report",
     ):
         with monkeypatch.context() as patch:
             patch.setattr(name, interrupted)
@@ -270,7 +270,7 @@ def test_nothing_is_written_when_the_work_is_interrupted(run, monkeypatch):
 def test_a_solver_stopped_on_its_way_leaves_nothing(data, monkeypatch):
     from eval.app.run.recorder import Stopper
 
-    monkeypatch.setattr("eval.app.run.command.Stopper", lambda: raised(Stopper()))
+    monkeypatch.setattr("eval.app.run.recorder.Stopper", lambda: raised(Stopper()))
     monkeypatch.setattr("eval.app.run.runs.Stopper", lambda: raised(Stopper()))
     words = ["run", "--data", data / "plane.csv", *PLANE, *FAST, "--solver", "gibbs"]
     assert invoke(*words, "--out", data / "run").exit_code == 130

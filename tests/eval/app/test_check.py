@@ -8,7 +8,8 @@ from PIL import Image
 from support.seeds import shifted
 
 from eval import separability, verify_farkas
-from eval.app.check.command import CheckConfig, execute, table
+from eval.app.check.checking import execute, table
+from eval.app.check.config import CheckConfig
 from eval.app.cli import main
 
 

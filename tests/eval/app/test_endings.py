@@ -16,10 +16,6 @@ import pytest
 from click.testing import CliRunner
 from support.waiting import last_step, wait_for
 
-import eval.app.certify.command
-import eval.app.check.command
-import eval.app.compare.command
-import eval.app.run.command
 from eval.app.cli import main
 from eval.app.shared.endings import Stopped, explained
 from eval.app.shared.workspace import Workspace, alone_in
@@ -126,29 +122,23 @@ def trained(finished, tmp_path, monkeypatch):
 
 
 STOPPED_WHILE_WRITING = [
-    ("check --data iris --out made", eval.app.check.command, "_write"),
-    ("compare --data iris --out made", eval.app.compare.command, "execute"),
-    ("compare --data iris --out made", eval.app.compare.command, "write"),
-    ("certify run --quiet", eval.app.certify.command, "write_certification"),
-    ("certify run --quiet", eval.app.certify.command, "write_report"),
-    (
-        f"run --n-samples 40 --n-test 50 {QUICK} --out run --force",
-        eval.app.run.command,
-        "write_run",
-    ),
-    (f"{SHORT} --out made/deep", eval.app.run.command, "write_report"),
+    ("check --data iris --out made", "check.checking.write"),
+    ("compare --data iris --out made", "compare.fixed.execute"),
+    ("compare --data iris --out made", "compare.tables.write"),
+    ("certify run --quiet", "shared.run_folder.write_certification"),
+    ("certify run --quiet", "report.report.write_report"),
+    (f"run --n-samples 40 --n-test 50 {QUICK} --out run --force", "run.run_files.write_run"),
+    (f"{SHORT} --out made/deep", "report.report.write_report"),
 ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize(("words", "module", "step"), STOPPED_WHILE_WRITING)
-def test_no_command_leaves_a_scratch_folder(words, module, step, number, trained, monkeypatch):
-    if module is eval.app.compare.command:
-        monkeypatch.setattr(module, "execute", lambda *_, **__: [])
-    if module is eval.app.certify.command:
-        judged = SimpleNamespace(content=dict, arrays=dict)
-        monkeypatch.setattr(module, "certify_run", lambda *_, **__: judged)
-    monkeypatch.setattr(module, step, raising(number))
+@pytest.mark.parametrize(("words", "step"), STOPPED_WHILE_WRITING)
+def test_no_command_leaves_a_scratch_folder(words, step, number, trained, monkeypatch):
+    monkeypatch.setattr("eval.app.compare.fixed.execute", lambda *_, **__: [])
+    judged = SimpleNamespace(content=dict, arrays=dict)
+    monkeypatch.setattr("eval.app.certify.certification.certify_run", lambda *_, **__: judged)
+    monkeypatch.setattr(f"eval.app.{step}", raising(number))
     result = invoke(words)
     assert result.exit_code == 128 + number, result.output
     assert result.stderr.startswith(f"stopped by {signal.Signals(number).name}: ")
@@ -171,7 +161,7 @@ def test_the_second_ctrl_c_of_a_run_leaves_nothing(tmp_path, monkeypatch):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(eval.app.run.command.runs, "execute", twice)
+    monkeypatch.setattr("eval.app.run.runs.execute", twice)
     result = invoke("run --data iris --out run")
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == "stopped by Ctrl-C: nothing is kept"
@@ -270,7 +260,7 @@ def test_other_errors_of_the_system_have_no_number(tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device", "made/file")
 
-    monkeypatch.setattr(eval.app.check.command, "_write", full)
+    monkeypatch.setattr("eval.app.check.checking.write", full)
     result = invoke("check --data iris --out made")
     assert result.exit_code == 2
     assert result.stderr == "Error: made/file: No space left on device\n"

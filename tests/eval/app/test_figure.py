@@ -14,8 +14,10 @@ from PIL import Image
 from support.seeds import numpy_generator, shifted
 from support.waiting import kill_at_first_job
 
-from eval.app.figure import RECIPES, figure, images
+from eval.app.figure import images
+from eval.app.figure.command import NAMES, figure
 from eval.app.figure.images import Samples, balanced_samples, load_inputs
+from eval.app.figure.recipes import RECIPES
 from eval.app.shared import workspace
 
 FILES = ["config.json", "jobs", "measured.csv", "measured.md"]
@@ -66,6 +68,10 @@ def made(tmp_path_factory, standin):
         return out, json.loads((root / f"{name}.json").read_text())
 
     return make
+
+
+def test_the_command_knows_all_figures():
+    assert tuple(RECIPES) == NAMES
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -217,7 +223,7 @@ RESUMED = ["balance", "--quick", "--set", "seeds=8", "--workers", "1"]
 def test_a_killed_figure_resumes_to_the_same_table(tmp_path, monkeypatch):
     out = tmp_path / "figure"
     (tmp_path / "eval.py").write_text("raise SystemExit('the eval.py of the user')")
-    code = "from eval.app.figure import figure; figure()"
+    code = "from eval.app.figure.command import figure; figure()"
     process = subprocess.Popen(
         [sys.executable, "-P", "-W", "error", "-c", code, *RESUMED, "--out", str(out)],
         cwd=tmp_path,

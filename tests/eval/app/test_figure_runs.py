@@ -12,14 +12,15 @@ from support.seeds import seeded, shifted, unmoved
 from support.theory_cases import START
 
 from eval import SeparableDistribution, joint_stationary_point, nc1
-from eval.app.figure import RECIPES, balance, descent, temperature, two_stage
+from eval.app.figure import balance, descent, temperature, two_stage
 from eval.app.figure.balance import BalanceSettings, imbalance
 from eval.app.figure.descent import DescentSettings, descend, measure_curves, problem_of
 from eval.app.figure.images import Samples
 from eval.app.figure.recipe import changed
+from eval.app.figure.recipes import RECIPES
 from eval.app.figure.temperature import TemperatureSettings, power_laws
 from eval.app.figure.two_stage import TwoStageSettings
-from eval.app.study import Job, run_job
+from eval.app.study.jobs import Job, run_job
 from gibbs import features, run_langevin, sample_normal, solve_gibbs
 
 

@@ -1,8 +1,8 @@
 """The options of `gibbsnet run` for the network are the parameters of the classifier."""
 
+import ast
 import dataclasses
 import shlex
-from typing import Literal
 
 import click
 import pytest
@@ -84,12 +84,12 @@ def test_the_printed_command_gives_the_same_configuration(name):
 @pytest.mark.parametrize(
     ("hint", "kind"),
     [
-        (int | Literal["auto"], int),
-        (float | None, float),
-        (Literal["a", "b"], ("a", "b")),
-        (Literal["a", "b"] | None, ("a", "b")),
+        ('int | Literal["auto"]', int),
+        ("float | None", float),
+        ('Literal["a", "b"]', ("a", "b")),
+        ('Literal["a", "b"] | None', ("a", "b")),
     ],
 )
 def test_an_annotation_says_what_a_text_is_read_as(hint, kind):
-    found = _kind(hint)
+    found = _kind(ast.parse(hint, mode="eval").body)
     assert tuple(found.choices) == kind if isinstance(found, click.Choice) else found is kind

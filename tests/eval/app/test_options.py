@@ -10,12 +10,10 @@ import pytest
 from click.testing import CliRunner
 from support.seeds import numpy_generator
 
-import eval.app.check.command
-import eval.app.compare.command
+import eval.app.check.config
 import eval.app.compare.config
 import eval.app.figure.command
 import eval.app.predict.command
-import eval.app.run.runs
 from eval.app.cli import main
 from eval.app.report.report import command_line
 from eval.app.run.config import USES, RunConfig
@@ -54,14 +52,11 @@ def folder(tmp_path, monkeypatch):
     def reached(*_, **__):
         raise ReachedError
 
-    for module, name in (
-        (eval.app.run.runs, "execute"),
-        (eval.app.check.command, "execute"),
-        (eval.app.compare.command, "execute"),
-        (eval.app.compare.command, "execute_tuned"),
-        (eval.app.figure.command, "produce"),
+    for work in (
+        *("run.runs.execute", "check.checking.execute", "compare.fixed.execute"),
+        *("compare.tuned.execute_tuned", "figure.production.produce"),
     ):
-        monkeypatch.setattr(module, name, reached)
+        monkeypatch.setattr(f"eval.app.{work}", reached)
     return tmp_path
 
 
@@ -190,7 +185,7 @@ def test_an_option_is_taken_where_it_does_something(words, folder):
     ("command", "uses"),
     [
         ("run", USES),
-        ("check", eval.app.check.command.USES),
+        ("check", eval.app.check.config.USES),
         ("compare", eval.app.compare.config.USES),
         ("figure", eval.app.figure.command.USES),
         ("predict", eval.app.predict.command.USES),

@@ -16,17 +16,10 @@ from support.waiting import kill_at_first_job
 
 from eval import Interval, SeparableDistribution, mismatch_error, mismatch_interval, nc1
 from eval.app.shared.workspace import Workspace
-from eval.app.study import (
-    Job,
-    StudyConfig,
-    execute,
-    fit_power_law,
-    fit_rates,
-    run_job,
-    study,
-    summarize,
-)
-from eval.app.study.jobs import MEASURED
+from eval.app.study.command import study
+from eval.app.study.config import StudyConfig
+from eval.app.study.jobs import MEASURED, Job, execute, run_job
+from eval.app.study.summary import fit_power_law, fit_rates, summarize
 from stages import TwoStageClassifier
 
 TINY = [
@@ -47,7 +40,7 @@ def invoke(*arguments):
 
 def start(out):
     """A real process, in a folder whose eval.py must not be found."""
-    code = "from eval.app.study import study; study()"
+    code = "from eval.app.study.command import study; study()"
     command = [sys.executable, "-P", "-W", "error", "-c", code, "generalization", *TINY]
     return subprocess.Popen(
         [*command, "--out", str(out)],

@@ -8,12 +8,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from eval import Interval
-from eval.app.figure import RECIPES
 from eval.app.figure.recipe import mean_of
+from eval.app.figure.recipes import RECIPES
 from eval.app.figure.temperature import TemperatureSettings
 from eval.app.figure.two_stage import STAGES, TwoStageSettings
 from eval.app.shared.plots import interval_curve
-from eval.app.study import StudyConfig, error_of
+from eval.app.study.config import StudyConfig
+from eval.app.study.summary import error_of
 
 
 def lowest(axes):
