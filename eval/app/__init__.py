@@ -6,8 +6,8 @@ with its network, `check` decides whether samples are separable, `compare` runs 
 beside, `study` runs many small trainings, and `figure` redraws the paper's figures. `shared` is
 what several of them use.
 
-The modules `command` and `config` import click and the standard library alone, and what a command
-needs when it runs: so `gibbsnet --help` and a refused option take a moment, not seconds.
+What reads the options imports click and the standard library alone, and the rest when a command
+runs: so ``gibbsnet --help`` and a refused option take a moment, not seconds.
 """
 
 import sys

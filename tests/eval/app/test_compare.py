@@ -11,7 +11,7 @@ from sklearn.linear_model import RidgeClassifier
 from sklearn.neural_network import MLPClassifier
 from support.seeds import shifted
 
-import eval.app.compare.command as app
+import eval.app.compare.fixed as app
 from eval import Interval, compare_baselines, make_linearly_separable, separability
 from eval.app.compare.command import compare
 from eval.app.shared.formats import flat, markdown
