@@ -27,6 +27,9 @@ BUDGET = 2**28
 """Bytes of activations that are kept from the first to the second pass. Reading them back takes
 less time than computing them again, as long as there is memory for them."""
 
+WIDE, WIDE_BUDGET = 64, 2**30
+"""From this many inputs on computing them again takes a third of a step, and more is kept."""
+
 Array = NDArray[Any]
 
 
@@ -119,7 +122,8 @@ class FusedEngine:
         self._theta: Array = cloud.panels.numpy()
         self._type = self._theta.dtype.type
         kept = len(cloud.panels) * passes.quads(n_rows) * 4 * PANEL
-        keeps = kept * self._theta.itemsize <= BUDGET and problem.sigma.name != "erf"
+        budget = WIDE_BUDGET if problem.n_inputs >= WIDE else BUDGET
+        keeps = kept * self._theta.itemsize <= budget and problem.sigma.name != "erf"
         self._nothing: Array = np.empty(0, self._type)
         self._kept: Array = np.empty(kept, self._type) if keeps else self._nothing
         self._slopes: Array = np.empty((0, 0, 0), self._type)
