@@ -70,7 +70,7 @@ def test_a_missing_extra_is_named_with_its_pip_line(tmp_path):
 def test_extras_are_declared_as_extras():
     base = [r for r in requires("gibbsnet") if "extra ==" not in r]
     names = sorted(r.split(">")[0].split("<")[0].strip() for r in base)
-    assert names == ["numpy", "pot", "scikit-learn", "scipy", "torch", "tqdm"]
+    assert names == ["lazy-loader", "numpy", "pot", "scikit-learn", "scipy", "torch", "tqdm"]
 
 
 def test_gibbs_imports_torch_and_the_standard_library_alone():

@@ -132,6 +132,8 @@ def _labels_of_one_type(origin: Origin, column: str, labels: NDArray[Any]) -> ND
     if labels.dtype.kind in "biufU":
         return labels
     wanted = "class labels must be all text, all integers or all booleans"
+    if labels.dtype.kind in "mM":  # as objects, times in nanoseconds are integers
+        raise origin.error(0, column, f"{wanted}, got {labels[0]}")
     values = labels.astype(object).tolist()
     for row, value in enumerate(values):
         if not isinstance(value, (str, int, np.integer, np.bool_)):

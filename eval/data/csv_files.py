@@ -57,6 +57,7 @@ def read_text(path: Path, separator: str | None) -> Table:
             index_col=False,
             skipinitialspace=chosen != " ",
             low_memory=False,
+            **_precisely(pandas),
         )
     except ValueError as error:
         raise ValueError(f"{path}: cannot be read as CSV: {str(error).strip()}") from error
@@ -64,6 +65,11 @@ def read_text(path: Path, separator: str | None) -> Table:
         raise ValueError(f"{path}: cannot be read as CSV: quotes or line ends are ambiguous")
     unnamed = columns[0] if columns[0] == "Unnamed: 0" else None
     return Table(_stem(path), origin, frame, unnamed, (*notes, *_header_notes(columns)))
+
+
+def _precisely(pandas: Any) -> dict[str, str]:
+    """Numbers to the last bit, which is no default before pandas 3."""
+    return {"float_precision": "round_trip"} if int(pandas.__version__.split(".")[0]) < 3 else {}
 
 
 def _header_notes(columns: list[str]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.integrate import trapezoid
 
 from eval.reading import Array
 from eval.theory.assumptions import AssumptionCheck, check_assumptions, need
@@ -154,7 +155,7 @@ def _lemma_4_6(
         note = "left out: a cloud has no free energy"
         return [*rows, BoundCheck.compare(name, "", "sharp", math.nan, math.nan, (lacks,), note)]
     fall = float(energy[0] - energy[-1])
-    spent, error = float(np.trapezoid(eps**2, t)), _trapezoid_error(t, eps**2)
+    spent, error = float(trapezoid(eps**2, t)), _trapezoid_error(t, eps**2)
     note = f"integral of eps_S^2 = {spent:.4g} +- {error:.2g} by the trapezoidal rule"
     row = BoundCheck.compare(name, "", "sharp", spent, fall, needs, note, noise=error)
     if row.holds and error > RESOLVED * abs(fall):
@@ -185,7 +186,7 @@ def _time_above(t: Array, values: Array, level: float) -> tuple[float, float]:
     if math.isnan(level) or np.isnan(values).any():
         return math.nan, 0.0
     above, steps = (values > level).astype(float), np.diff(t)
-    total = float(np.trapezoid(above, t))
+    total = float(trapezoid(above, t))
     return total, total - float(steps @ (above[1:] * above[:-1]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -147,8 +148,14 @@ def _why_not_fused(problem: Problem) -> str:
         return f"the problem is {problem.dtype}, and it computes in float32 or float64"
     if ACTIVATIONS.get(problem.sigma.name) is not problem.sigma:
         return f"it has no activation {problem.sigma.name!r} of one's own"
+    if float(problem.x.abs().max()) > math.sqrt(torch.finfo(problem.dtype).max):
+        return "it has no inputs beyond the root of the largest number"
+    return _why_not_compiled()
+
+
+def _why_not_compiled() -> str:
     try:
-        import gibbs.dynamics.fused.engine  # noqa: F401
+        from gibbs.dynamics.fused.team import compiles
     except ImportError as error:
         return f'it needs numba, pip install "gibbsnet[fast]" ({error})'
-    return ""
+    return "" if compiles() else "numba compiles nothing, as NUMBA_DISABLE_JIT is set"

@@ -416,6 +416,12 @@ def _check_arguments(
             f"particles must be {problem.dtype} on {problem.device} like the problem, "
             f"got {particles.a.dtype} on {particles.a.device}"
         )
+    named = {"particles": (particles.a, particles.u), "problem": (problem.x, problem.y, problem.w)}
+    for name, tensors in named.items():
+        if any(tensor.requires_grad for tensor in tensors):
+            raise ValueError(
+                f"{name} must hold tensors without a gradient, got requires_grad=True: .detach()"
+            )
     if not bool(torch.isfinite(particles.a).all() and torch.isfinite(particles.u).all()):
         raise ValueError("particles must be finite, got NaN or inf")
     if generator.device.type != problem.device.type:

@@ -89,7 +89,7 @@ class Mixture:
             shares = torch.exp(joint - density[:, None])
             weighted = (shares.T[:, None] * whitened).flatten(0, 1)
             densities.append(density)
-            scores.append(-(self._whitening[0].T @ weighted).T)
+            scores.append(-(self._whitening[0].flatten(0, 1).T @ weighted).T)
         return torch.cat(densities).to(u.dtype), torch.cat(scores).to(u.dtype)
 
     def responsibilities(self, u: Tensor) -> Tensor:
@@ -111,20 +111,18 @@ class Mixture:
         return Mixture(shares / shares.sum(), self.means[:-1], self.factors[:-1])
 
     @cached_property
-    def _whitening(self) -> tuple[Tensor, Tensor, Tensor]:
-        """L^-1 of all components (K r, r), L^-1 mean (K r, 1), and log share + log |L^-1| (K,)."""
+    def _whitening(self) -> tuple[Tensor, Tensor]:
+        """L^-1 of all components (K, r, r), and log share + log |L^-1| (K,)."""
         eye = torch.eye(self.means.shape[1]).to(self.means)
         inverses = torch.linalg.solve_triangular(self.factors, eye, upper=False)
-        centres = inverses @ self.means[:, :, None]
         volumes = self.factors.diagonal(dim1=1, dim2=2).log().sum(1)
-        return inverses.flatten(0, 1), centres.flatten(0, 1), self.shares.log() - volumes
+        return inverses, self.shares.log() - volumes
 
     def _joint(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Log of share times density (M, K), and L^-1 (u - mean) of each component (K, r, M)."""
-        inverses, centres, scales = self._whitening
-        k, width = self.means.shape
-        whitened = (inverses @ u.T.to(inverses.dtype) - centres).view(k, width, len(u))
-        sizes = whitened.square().sum(1) / 2 + width / 2 * math.log(2 * math.pi)
+        inverses, scales = self._whitening
+        whitened = inverses @ (u.T.to(inverses.dtype) - self.means[:, :, None])
+        sizes = whitened.square().sum(1) / 2 + self.means.shape[1] / 2 * math.log(2 * math.pi)
         return (scales[:, None] - sizes).T, whitened
 
 

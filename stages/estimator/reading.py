@@ -37,6 +37,7 @@ def read_samples(estimator: BaseEstimator, X: ArrayLike) -> NDArray[Any]:
         If they are not usable; the message says which value.
     """
     _refuse_masked(X)
+    _refuse_twins(X)
     try:
         samples: NDArray[Any] = validate_data(estimator, X, reset=False, **_OPTIONS)
     except (ValueError, TypeError) as error:
@@ -59,6 +60,7 @@ def read_labelled(
         If they are not usable; the message says which value.
     """
     _refuse_masked(X)
+    _refuse_twins(X)
     check_labels(y, "y")
     try:
         samples, targets = validate_data(estimator, X, y, reset=reset, **_OPTIONS)
@@ -139,11 +141,17 @@ def _shown(value: object) -> str:
     return repr(value) if value is None or isinstance(value, Number) else type(value).__name__
 
 
-def _bad_column(X: Any) -> str | None:
+def _refuse_twins(X: Any) -> None:
+    """Refuse columns of one name, which some versions of scikit-learn take."""
+    if isinstance(X, (dict, set)) or not hasattr(X, "columns"):
+        return
     names = [str(name) for name in X.columns]
-    for name in names:
-        if names.count(name) > 1:
-            return f"X must have columns of different names, got several named {name!r}"
+    if len(set(names)) < len(names):
+        name = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"X must have columns of different names, got several named {name!r}")
+
+
+def _bad_column(X: Any) -> str | None:
     for name in X.columns:
         values = np.asarray(X[name])
         if values.dtype.kind in "mM":

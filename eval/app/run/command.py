@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from eval.app.run.config import USES, RunConfig, facts_of
-from eval.app.shared.network_options import network_options
+from eval.app.shared.network_options import named_as_options, network_options
 from eval.app.shared.options import (
     Output,
     config_options,
@@ -109,6 +109,7 @@ def run(
             space.staged() as scratch,
             space.checkpoints(recorded, seconds=checkpoint) as checkpoints,
             _stop_on_interrupt(output.say) as stopper,
+            named_as_options(),
         ):
             if isinstance(source, Dataset):
                 output.say(describe(source))

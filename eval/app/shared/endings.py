@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -38,21 +38,28 @@ def explained() -> Iterator[None]:
     A function that keeps results of a stopped command says so in a note on the
     KeyboardInterrupt. The exit status is then 128 and the number of the signal, as shells have it.
     """
+    came: list[int] = []
     try:
-        with _catchable():
+        with _catchable(came):
             yield
     except KeyboardInterrupt as stop:
-        number = stop.number if isinstance(stop, Stopped) else signal.SIGINT
-        name = signal.Signals(number).name if isinstance(stop, Stopped) else "Ctrl-C"
-        kept = "; ".join(getattr(stop, "__notes__", ["nothing is kept"]))
-        click.echo(f"stopped by {name}: {kept}", err=True)
-        raise SystemExit(128 + number) from None
-    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
-        raise InputError(_sentence(error)) from error
-    except ArithmeticError as error:
-        if type(error) is not ArithmeticError:  # a division by zero is no bad input
+        _end(stop.number if isinstance(stop, Stopped) else signal.SIGINT, stop)
+    except (ValueError, TypeError, OSError, ImportError, ArithmeticError) as error:
+        if came:  # libraries turn an interrupt during their import into an error of their own
+            _end(came[0], error)
+        if isinstance(error, ArithmeticError) and type(error) is not ArithmeticError:
+            raise  # a division by zero is no bad input
+        if isinstance(error, ImportError) and not isinstance(error, ModuleNotFoundError):
             raise
-        raise InputError(str(error)) from error
+        raise InputError(_sentence(error)) from error
+
+
+def _end(number: int, stop: BaseException) -> NoReturn:
+    """Say what stopped the command, and what is kept."""
+    name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    kept = "; ".join(getattr(stop, "__notes__", ["nothing is kept"]))
+    click.echo(f"stopped by {name}: {kept}", err=True)
+    raise SystemExit(128 + number) from None
 
 
 def _sentence(error: Exception) -> str:
@@ -63,16 +70,22 @@ def _sentence(error: Exception) -> str:
 
 
 @contextmanager
-def _catchable() -> Iterator[None]:
+def _catchable(came: list[int]) -> Iterator[None]:
     """Raise :class:`Stopped` for signals that would end the process and leave its scratch folders.
 
-    A signal that is ignored or has a handler, as under nohup, is left as it is.
+    It and Ctrl-C are also noted in `came`. A signal that is ignored or has a handler, as under
+    nohup, is left as it is.
     """
 
     def stop(number: int, _frame: FrameType | None) -> NoReturn:
-        raise Stopped(number)
+        came.append(number)
+        raise KeyboardInterrupt if number == signal.SIGINT else Stopped(number)
 
-    free = [number for number in ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    usual: dict[int, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        **dict.fromkeys(ENDING, signal.SIG_DFL),
+    }
+    free = [number for number, handler in usual.items() if signal.getsignal(number) is handler]
     free = free if _may_handle() else []
     for number in free:
         signal.signal(number, stop)
@@ -80,7 +93,7 @@ def _catchable() -> Iterator[None]:
         yield
     finally:
         for number in free:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, usual[number])
 
 
 @contextmanager

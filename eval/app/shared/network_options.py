@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = [
     "NETWORK",
     "STEPS",
     "choices_for_none",
+    "named_as_options",
     "network_facts",
     "network_options",
     "network_words",
@@ -133,6 +135,18 @@ def network_words(model: Mapping[str, Any]) -> list[str]:
         elif value is not None:
             words += [f"--{_option(name)}", str(value)]
     return words
+
+
+@contextmanager
+def named_as_options() -> Iterator[None]:
+    """Errors about a parameter of the network name its option."""
+    try:
+        yield
+    except ValueError as error:
+        name, must, rest = str(error).partition(" must ")
+        if not must or name not in DEFAULTS or name in LEFT_OUT:
+            raise
+        raise ValueError(f"--{_option(name)}{must}{rest}") from error
 
 
 def choices_for_none() -> dict[str, str]:

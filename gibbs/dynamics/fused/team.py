@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from gibbs.dynamics.fused.meeting import DONE, NEXT, OTHERS, PASS
 
-__all__ = ["Team", "alone"]
+__all__ = ["Team", "alone", "compiles"]
 
 NAP = 5e-5
 """Seconds between two looks of the leading thread at others that are held up."""
@@ -105,12 +106,14 @@ def _serve(shared: _Shared, number: int, work: NDArray[Any]) -> None:
         del job
 
 
-class _Alone:
-    """How many runs want torch to have one thread, and how many threads it had before."""
+def compiles() -> bool:
+    """Whether numba compiles, and does not run functions as they are, for debugging."""
+    return not numba.config.DISABLE_JIT
 
-    lock = threading.Lock()
-    runs = 0
-    before = 1
+
+_LOCK = threading.Lock()
+_BEFORE: list[int] = []
+"""The threads that torch had before each run that wants it to have one."""
 
 
 @contextmanager
@@ -118,17 +121,16 @@ def alone() -> Iterator[None]:
     """Let torch have one thread within the context.
 
     After each of its operations its own threads keep their cores busy for some milliseconds, in
-    which a team would not get them. Where several runs overlap, the last one gives them back.
+    which a team would not get them. The number of threads belongs to the calling thread, and a new
+    one has what was set last: where runs overlap, that is the 1 of another run, which is not kept.
     """
-    with _Alone.lock:
-        if _Alone.runs == 0:
-            _Alone.before = torch.get_num_threads()
-            torch.set_num_threads(1)
-        _Alone.runs += 1
+    with _LOCK:
+        before = max(torch.get_num_threads(), *_BEFORE, 1)
+        _BEFORE.append(before)
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        with _Alone.lock:
-            _Alone.runs -= 1
-            if _Alone.runs == 0:
-                torch.set_num_threads(_Alone.before)
+        with _LOCK:
+            _BEFORE.remove(before)
+            torch.set_num_threads(before)

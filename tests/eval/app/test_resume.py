@@ -145,7 +145,7 @@ def test_a_run_does_not_go_on_with_another_backend(tmp_path, monkeypatch):
     monkeypatch.setattr(backends, "_why_not_fused", lambda problem: "numba is not there")
     result = CliRunner().invoke(main, ["run", "--resume", str(tmp_path / "run"), "--quiet"])
     assert result.exit_code == 2
-    assert "backend must be 'fused' to continue this run, got 'torch'" in result.stderr
+    assert "--backend must be 'fused' to continue this run, got 'torch'" in result.stderr
     assert len(result.stderr.strip().splitlines()) <= 4
     assert sorted(path.name for path in partial.iterdir()) == kept
     monkeypatch.undo()
@@ -158,7 +158,7 @@ def test_a_backend_that_is_not_there_is_refused_before_anything_runs(tmp_path, m
     command = ["run", *LONG, "--backend", "fused", "--out", str(tmp_path / "run")]
     result = CliRunner().invoke(main, command)
     assert result.exit_code == 2
-    assert "backend must be 'torch' or 'auto' here, got 'fused': it needs numba" in result.stderr
+    assert "--backend must be 'torch' or 'auto' here, got 'fused': it needs numba" in result.stderr
     assert not list(tmp_path.iterdir())
 
 

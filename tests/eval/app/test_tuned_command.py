@@ -106,7 +106,8 @@ def test_workers_give_what_one_process_gives(data, whole):
         methods=CompareConfig(("mine",), methods=("ridge", "k-NN"), neurons=5, steps=3).spaces(),
     )
     stored = pd.read_csv(whole[0] / "compare.csv")
-    assert stored["test_error"].tolist() == [record.test_error for record in result.records]
+    errors = [record.test_error for record in result.records]
+    assert stored["test_error"].tolist() == pytest.approx(errors, rel=1e-14)
     assert stored["chosen"].tolist() == [record.chosen for record in result.records]
     predicted = pd.read_csv(whole[0] / "predictions.csv")
     assert predicted["label"].tolist() == result.labels.tolist()
@@ -121,7 +122,8 @@ def test_errors_and_places_are_those_of_the_csv_files(whole):
     summary = pd.read_csv(out / "summary.csv").set_index("method")
     for (method, fold), row in records.set_index(["method", "fold"]).iterrows():
         part = predicted[predicted["fold"] == fold]
-        assert row["test_error"] == mismatch_error(part["label"], part[method])
+        error = mismatch_error(part["label"], part[method])
+        assert row["test_error"] == pytest.approx(error, rel=1e-14)
     errors = {name: rows["test_error"].to_numpy() for name, rows in records.groupby("method")}
     overlap = records["n_test"].sum() / records["n_train"].sum()
     means = {name: row.mean() for name, row in errors.items()}

@@ -69,7 +69,10 @@ REFUSED_TEXTS = {
     "after long fields": ('a,b,label\n"p\nq",2,x\nr,,y\n', r"line 4, column 'b': missing value"),
     "nan": (HEADER + "1,2,x\n2,nan,y\n", r"line 3, column 'b': missing value"),
     "inf": (HEADER + "1,2,x\n2,-inf,y\n", r"line 3, column 'b': features must be.*got -inf"),
-    "overflow": (HEADER + "1,2,x\n2,1e999,y\n", r"line 3, column 'b': features must be.*got inf"),
+    "overflow": (
+        HEADER + "1,2,x\n2,1e999,y\n",
+        r"line 3, column 'b': features must be.*got (inf|'1e999')",
+    ),
     "text among numbers": (
         HEADER + "1,2,x\nred,3,y\n",
         r"line 3, column 'a': features must be finite numbers, got 'red'",

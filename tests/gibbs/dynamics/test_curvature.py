@@ -113,7 +113,7 @@ def test_two_over_it_is_the_edge_of_stability(factor, stable):
     ).particles
     value, direction = curvature_of(problem, cloud, problem.y, 500)
     settled = outputs_at(problem, torch.cat((cloud.a, cloud.u), 1), problem.x)
-    assert float((settled - problem.y).norm()) < 2e-2
+    assert float((settled - problem.y).norm()) < 3e-2
     # Move the outputs along the eigenvector, by one step on targets displaced by it.
     aside = dataclasses.replace(problem, y=settled + 1e-4 * direction)
     kicked = run_langevin(

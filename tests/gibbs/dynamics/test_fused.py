@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -448,3 +450,55 @@ def test_engines_have_one_interface():
     assert isinstance(make_backend("torch", problem, start, seeded()).noise, TiledNoise)
     assert isinstance(made.engine(problem, 3), FusedEngine)
     assert isinstance(start, Particles)
+
+
+def test_overlapping_runs_leave_torch_its_threads():
+    before = torch.get_num_threads()
+    problem = small_problem(n=50)
+    start = sample_normal(problem, 200, generator=seeded())
+
+    def run(n_steps):
+        run_langevin(
+            problem, start, n_steps=n_steps, backend="fused", every=1000, generator=seeded(1)
+        )
+
+    try:
+        torch.set_num_threads(2)
+        for long, short in ((300, 3), (3, 3)):
+            thread = threading.Thread(target=run, args=(long,))
+            thread.start()
+            for _ in range(30):
+                run(short)
+            thread.join()
+            run(3)
+            assert torch.get_num_threads() == 2
+            with ThreadPoolExecutor(1) as pool:  # a new thread has what was set last
+                assert pool.submit(torch.get_num_threads).result() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda p, patch: patch.setattr(numba.config, "DISABLE_JIT", 1), "NUMBA_DISABLE_JIT"),
+        (lambda p, patch: p.x.mul_(1e30 / p.x.abs().max()), "beyond the root of the largest"),
+    ],
+)
+def test_where_it_cannot_be_used_auto_takes_torch(change, why, monkeypatch):
+    problem = small_problem(dtype=torch.float32)
+    change(problem, monkeypatch)
+    start = sample_normal(problem, 5, generator=seeded())
+    result = run_langevin(problem, start, n_steps=1, step_size=0.1, generator=seeded())
+    assert result.backend == "torch"
+    with pytest.raises(ValueError, match=f"backend must be 'torch' or 'auto' here.*{why}"):
+        run_langevin(problem, start, n_steps=1, backend="fused", generator=seeded())
+
+
+@pytest.mark.parametrize("name", ["particles", "problem"])
+def test_tensors_with_a_gradient_are_refused(name):
+    problem = small_problem()
+    start = sample_normal(problem, 5, generator=seeded())
+    (start.a if name == "particles" else problem.w).requires_grad_(True)
+    with pytest.raises(ValueError, match=f"{name} must hold tensors without a gradient"):
+        run_langevin(problem, start, n_steps=1, generator=seeded())

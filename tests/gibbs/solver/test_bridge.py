@@ -34,6 +34,15 @@ def test_mixture_density_is_that_of_torch(mixture):
     torch.testing.assert_close(found, score)
 
 
+def test_a_mixture_far_from_the_origin_and_narrow():
+    means = torch.tensor([[1e6, -1e6], [1e6, -1e6 + 1e-2]], dtype=torch.float64)
+    factors = 1e-3 * torch.eye(2, dtype=torch.float64).repeat(2, 1, 1)
+    mixture = Mixture(torch.tensor([0.5, 0.5], dtype=torch.float64), means, factors)
+    step = torch.tensor([2**-11, 2**-10], dtype=torch.float64)  # means + step are exact
+    _, score = mixture.density_and_score(means[:1] + step)
+    torch.testing.assert_close(score, -step[None] / 1e-6, rtol=1e-9, atol=0)
+
+
 @statistical(alarm=1e-4, defect=normals_off(1.25))
 def test_mixture_sample_has_its_moments_and_a_fit_finds_it(mixture):
     u = mixture.sample(40_000, generator=seeded())
