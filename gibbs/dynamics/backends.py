@@ -155,6 +155,7 @@ def _why_not_fused(problem: Problem) -> str:
 
 def _why_not_compiled() -> str:
     try:
+        import gibbs.dynamics.fused.engine  # noqa: F401
         from gibbs.dynamics.fused.team import compiles
     except ImportError as error:
         return f'it needs numba, pip install "gibbsnet[fast]" ({error})'
