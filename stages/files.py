@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,15 +20,19 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path, of the same suffix, which replaces `path` when the context ends.
 
     The file is flushed to the disk before that, and removed if the context ends with an error.
-    A device or a pipe is refused: it would be replaced by a file, /dev/null too.
+    What a link points to is replaced, not the link, and a file that is replaced hands on who may
+    read it. A device or a pipe is refused: it would be replaced by a file, /dev/null too.
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise ValueError(f"{path} must name a file, is a device or a pipe")
+    path = Path(os.path.realpath(path))
     scratch = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         yield scratch
         with scratch.open("r+b") as file:
             os.fsync(file.fileno())
+        if path.is_file():
+            shutil.copymode(path, scratch)
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from gibbs import Annealed, Piecewise
 from stages import TwoStageClassifier, load_model, save_model
 from stages.estimator import storage
 from stages.estimator.packing import RECORDS, packed
+from stages.files import whole_file
 
 X, Y = load_iris(return_X_y=True)
 X, Y = X[::3], Y[::3]
@@ -310,3 +311,17 @@ def test_the_records_of_format_1_have_these_fields():
         "Cosine": "first last n_steps",
         "Piecewise": "sizes starts",
     }
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes and links of POSIX")
+def test_a_link_stays_a_link_and_a_private_file_private(tmp_path):
+    path, link = tmp_path / "model.gibbsnet", tmp_path / "latest"
+    path.write_text("earlier")
+    path.chmod(0o600)
+    link.symlink_to(path)
+    with whole_file(link) as scratch:
+        scratch.write_text("later")
+    assert link.is_symlink()
+    assert path.read_text() == "later"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert len(list(tmp_path.iterdir())) == 2
