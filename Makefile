@@ -30,7 +30,7 @@ demo: $(STAMP)
 	$(BIN)/gibbsnet run --data digits --out runs/demo-digits --force
 
 docs: $(VENV)/.docs
-	$(BIN)/python -P benchmarks/results/table.py > docs/benchmarks/engine_table.md
+	$(BIN)/python -P benchmarks/results/table.py > docs/benchmarks/engine_table.txt
 	rm -rf docs/reference/generated
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"

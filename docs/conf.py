@@ -50,10 +50,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = [
-    *("_build", "_templates"),
-    *("gallery/GALLERY_HEADER.rst", "benchmarks/engine_table.md"),  # included elsewhere
-]
+exclude_patterns = ["_build", "_templates", "gallery/GALLERY_HEADER.rst"]
 templates_path = ["_templates"]
 highlight_language = "none"
 smartquotes = False  # Two hyphens before an option stay two.
