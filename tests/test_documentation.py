@@ -3,6 +3,7 @@
 import inspect
 import pkgutil
 import re
+import runpy
 from importlib import import_module
 from pathlib import Path
 
@@ -135,3 +136,15 @@ def test_the_readme_is_short():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 110
     assert len(text.split()) <= 900
+
+
+def test_the_table_of_machines_holds_every_figure_and_says_what_is_old(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    table = runpy.run_path(str(ROOT / "benchmarks/results/table.py"))
+    (result, *_) = table["results"]()
+    for row in result["rows"]:
+        assert row["case"] in "\n".join(table["by_machine"]([result], table["ratios"]))
+        assert f"{row['over']['fused'][1]:.3g}" in table["ratios"](row)
+    assert "older than the code" in table["described"](result | {"code": "another"})
+    present = result | {"code": table["code_digest"]()}
+    assert "with the present code" in table["described"](present)

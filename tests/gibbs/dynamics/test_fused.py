@@ -12,7 +12,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numba
 import numpy as np
 import pytest
 import torch
@@ -24,19 +23,17 @@ from support.defects import Defect, statistical
 from support.problems import small_problem
 from support.seeds import seeded
 
-from gibbs import ACTIVATIONS, Activation, Particles, run_langevin, sample_normal
-from gibbs.dynamics import backends
+from gibbs import ACTIVATIONS, run_langevin, sample_normal
 from gibbs.dynamics.backends import make_backend
 from gibbs.dynamics.fused import engine as engine_module
 from gibbs.dynamics.fused import passes
 from gibbs.dynamics.fused.blocks import activate, times_slope
-from gibbs.dynamics.fused.engine import FusedEngine
 from gibbs.dynamics.fused.functions import ERF, SLOPES, VALUES
 from gibbs.dynamics.fused.lanes import I32, Lanes, pointer, spread, store
 from gibbs.dynamics.fused.meeting import begin, end
 from gibbs.dynamics.fused.normals import WORDS, normals, philox
 from gibbs.dynamics.fused.team import Team
-from gibbs.dynamics.noise import Kick, TiledNoise
+from gibbs.dynamics.noise import Kick
 
 ROOT = Path(__file__).parents[3]
 NAMES = ["sigmoid", "tanh", "erf", "softplus", "relu"]
@@ -370,42 +367,6 @@ def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
     assert passes._kept(lambda x: x + 1)(2) == 3
 
 
-def test_auto_is_fused_where_it_can_be(monkeypatch):
-    problem = small_problem()
-    start = sample_normal(problem, 10, generator=seeded())
-
-    def used(problem=problem, start=start, **settings):
-        return run_langevin(problem, start, n_steps=1, generator=seeded(), **settings).backend
-
-    assert used() == used(backend="fused") == "fused"
-    assert used(backend="torch") == "torch"
-    plain = ACTIVATIONS["tanh"]
-    own = dataclasses.replace(plain, name="mine")
-    assert isinstance(own, Activation)
-    assert used(dataclasses.replace(problem, activation=own)) == "torch"
-    message = "got 'fused': it has no activation 'mine' of one's own"
-    with pytest.raises(ValueError, match=message):
-        used(dataclasses.replace(problem, activation=own), backend="fused")
-    monkeypatch.setitem(sys.modules, "gibbs.dynamics.fused.engine", None)
-    assert used() == "torch"
-    with pytest.raises(ValueError, match=r'it needs numba, pip install "gibbsnet\[fast\]"'):
-        used(backend="fused")
-    with pytest.raises(ValueError, match="backend must be one of auto, torch, fused, got 'jax'"):
-        used(backend="jax")
-
-
-def test_a_snapshot_of_another_backend_is_refused(monkeypatch):
-    problem = small_problem()
-    start = sample_normal(problem, 10, generator=seeded())
-    kept = []
-    run_langevin(
-        problem, start, n_steps=4, every=2, generator=seeded(), backend="torch",
-        on_record=lambda _, take: kept.append(take()),
-    )  # fmt: skip
-    with pytest.raises(ValueError, match="backend must be 'torch' to continue this run, got 'fus"):
-        run_langevin(problem, start, n_steps=4, every=2, generator=seeded(), resume=kept[0])
-
-
 def test_threads_of_a_team_share_the_work_and_end_with_it():
     seen, before = set(), threading.active_count()
 
@@ -440,18 +401,6 @@ def test_an_error_in_a_thread_is_raised():
         Team(2, lambda: np.empty(7)).run(body)
 
 
-def test_engines_have_one_interface():
-    problem = small_problem()
-    start = sample_normal(problem, 10, generator=seeded())
-    for name in ("torch", "fused"):
-        made = make_backend(name, problem, start, seeded())
-        names = [k for k in vars(backends.Engine) if not k.startswith("_")]
-        assert all(hasattr(made.engine(problem, 3), k) for k in names)
-    assert isinstance(make_backend("torch", problem, start, seeded()).noise, TiledNoise)
-    assert isinstance(made.engine(problem, 3), FusedEngine)
-    assert isinstance(start, Particles)
-
-
 def test_overlapping_runs_leave_torch_its_threads():
     before = torch.get_num_threads()
     problem = small_problem(n=50)
@@ -476,29 +425,3 @@ def test_overlapping_runs_leave_torch_its_threads():
                 assert pool.submit(torch.get_num_threads).result() == 2
     finally:
         torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        (lambda p, patch: patch.setattr(numba.config, "DISABLE_JIT", 1), "NUMBA_DISABLE_JIT"),
-        (lambda p, patch: p.x.mul_(1e30 / p.x.abs().max()), "beyond the root of the largest"),
-    ],
-)
-def test_where_it_cannot_be_used_auto_takes_torch(change, why, monkeypatch):
-    problem = small_problem(dtype=torch.float32)
-    change(problem, monkeypatch)
-    start = sample_normal(problem, 5, generator=seeded())
-    result = run_langevin(problem, start, n_steps=1, step_size=0.1, generator=seeded())
-    assert result.backend == "torch"
-    with pytest.raises(ValueError, match=f"backend must be 'torch' or 'auto' here.*{why}"):
-        run_langevin(problem, start, n_steps=1, backend="fused", generator=seeded())
-
-
-@pytest.mark.parametrize("name", ["particles", "problem"])
-def test_tensors_with_a_gradient_are_refused(name):
-    problem = small_problem()
-    start = sample_normal(problem, 5, generator=seeded())
-    (start.a if name == "particles" else problem.w).requires_grad_(True)
-    with pytest.raises(ValueError, match=f"{name} must hold tensors without a gradient"):
-        run_langevin(problem, start, n_steps=1, generator=seeded())
